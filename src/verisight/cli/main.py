@@ -1,0 +1,44 @@
+"""The `verisight` command: the verbs, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import typer
+
+from verisight.cli import catalogue, learning, scanning
+from verisight.core.errors import ExitCode, VerisightError
+
+app = typer.Typer(
+    name="verisight",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Can I trust this face, this clip, this model?\n\nFirst steps: [bold]verisight demo[/] shows the tool on a "
+    "small scene, [bold]verisight scan DIR[/] judges your own files, [bold]verisight VERB --help[/] teaches a verb.",
+    epilog="Exit codes: 0 done · 1 fault of ours · 2 usage · 3 finished, some inputs failed · 130 interrupted.",
+)
+
+for module in (scanning, learning, catalogue):
+    module.register(app)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.WARNING, format="verisight: %(message)s", stream=sys.stderr)
+    try:
+        app(standalone_mode=True)
+    except VerisightError as error:
+        print(f"verisight: {error}", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    except KeyboardInterrupt:
+        print("verisight: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing is wrong, and Python must not complain while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.DONE)

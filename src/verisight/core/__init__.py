@@ -1,0 +1,1 @@
+"""What everything names: errors, values, recipes, the catalogue, checkpoints, detectors."""

@@ -1,0 +1,129 @@
+"""One checkpoint format: a safetensors file whose metadata is the card of the detector.
+
+Pickle files are never opened: not ours, not a stranger's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, ValidationError
+
+from verisight.core.errors import MissingWeights
+from verisight.core.preprocess import Preprocess
+from verisight.core.value import Value
+
+Tensors = Mapping[str, NDArray[Any]]
+_KEY = "verisight"
+
+
+class Calibration(Value):
+    """From a score (a logit) to a probability: sigmoid(score / temperature)."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    fitted_on: str = "not fitted"
+
+    def probability(self, score: ArrayLike) -> NDArray[np.float64]:
+        """Probability of the positive class, elementwise, float64 in [0, 1]."""
+        scaled = np.clip(np.asarray(score, dtype=np.float64) / self.temperature, -60, 60)
+        return np.asarray(1.0 / (1.0 + np.exp(-scaled)))
+
+
+class Threshold(Value):
+    """A probability from which on a file is called positive, the rule that chose it, and the data it saw."""
+
+    value: float
+    rule: str
+    fitted_on: str
+
+
+class Card(Value):
+    """What a detector says of itself.
+
+    positive : name of the class that high scores mean (`fake`).
+    aggregate : how the faces of one file become one score.
+    data : fingerprint and counts of each split it was trained, calibrated and reported on.
+    metrics : of the report split at the time of writing; the record has them with intervals.
+    """
+
+    name: str
+    method: str
+    task: str
+    positive: str
+    recipe: dict[str, Any]
+    preprocess: Preprocess
+    aggregate: str
+    calibration: Calibration = Calibration()
+    threshold: Threshold = Threshold(value=0.5, rule="default", fitted_on="not fitted")
+    data: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    licence: str = "not stated"
+    notes: str = ""
+    versions: dict[str, str] = {}
+
+
+def save_checkpoint(path: Path, tensors: Tensors, card: Card) -> None:
+    """Write atomically: an interrupted save leaves the old file or none."""
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save_file(dict(tensors), part, metadata={_KEY: card.model_dump_json()})
+    os.replace(part, path)
+
+
+def load_card(path: Path) -> Card:
+    """The card alone; no tensor is read.
+
+    Raises
+    ------
+    MissingWeights : no such file, a pickle or another foreign format, a safetensors file without a card.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    _refuse_foreign(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise MissingWeights(path, f"not a whole safetensors file ({error})", "copy or train it again") from error
+    if _KEY not in metadata:
+        raise MissingWeights(path, "a safetensors file without a Verisight card", "write it with: verisight train")
+    try:
+        return Card.model_validate_json(metadata[_KEY])
+    except ValidationError as error:
+        raise MissingWeights(path, "its card does not validate", "it was written by another version") from error
+
+
+def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """All tensors, as numpy arrays in their stored types."""
+    from safetensors.numpy import load_file
+
+    _refuse_foreign(path)
+    return dict(load_file(path))
+
+
+def fingerprint(path: Path) -> str:
+    """First 16 hex digits of the SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _refuse_foreign(path: Path) -> None:
+    if not path.is_file():
+        raise MissingWeights(path, "no such checkpoint file", "see: verisight list --kind detector")
+    with open(path, "rb") as file:
+        head = file.read(9)
+    # A pickle starts with the opcode 0x80, a torch.save archive with a zip header, HDF5 with 0x89 H.
+    if path.suffix != ".safetensors" or head[:1] == b"\x80" or head[:2] == b"PK" or head[8:9] != b"{":
+        raise MissingWeights(
+            path,
+            "not a safetensors checkpoint; files that can run code when opened are never loaded",
+            "convert it with safetensors in an environment that trusts it",
+        )

@@ -1,0 +1,196 @@
+"""Recipes: validated YAML with `key=value` overrides. All that a run depends on stands in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from verisight.core.aggregate import aggregate
+from verisight.core.errors import RecipeError, nearest, one_line
+from verisight.core.preprocess import Preprocess
+from verisight.core.value import Value
+
+ValueT = TypeVar("ValueT", bound=BaseModel)
+Quality = Annotated[int, Field(ge=1, le=100)]
+
+
+def _ascending(pair: tuple[int, int]) -> tuple[int, int]:
+    if pair[0] > pair[1]:
+        raise ValueError("the lower end comes first")
+    return pair
+
+
+def _known_rule(rule: str) -> str:
+    aggregate(rule)  # refused here, before training, not after it
+    return rule
+
+
+class DataSpec(Value):
+    """Where the samples come from.
+
+    layout : catalogue id of the layout that turns `path` into a manifest.
+    splits : shares of train, val and test, cut by group, for data that bring no split of their own.
+    faces : `find` looks for faces in every picture; `whole` takes the pictures as face crops already.
+    balance : what batches draw evenly: nothing; the two labels; or both labels and, within each, every group, so that
+        forty frames of one video count as much as one photo.
+    matched : generator -> the sources of the reals it is compared with; others are compared with all reals.
+    """
+
+    path: str
+    layout: str = "folder"
+    splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    faces: Literal["find", "whole"] = "find"
+    balance: Literal["none", "label", "group"] = "label"
+    matched: dict[str, tuple[str, ...]] = {}
+
+
+class AugmentSpec(Value):
+    """What training does to a crop, drawn anew for every sample and epoch; evaluation does none of it.
+
+    crop : the square keeps a random share of the side between 1 - crop and 1.
+    flip : mirror with probability 1/2.
+    colour : largest relative change of brightness, contrast and saturation.
+    resize : probability of shrinking to 1/2 .. 1 of the size and back.
+    blur : probability of a Gaussian blur, sigma 0.3 .. 1.5 px.
+    jpeg : probability of one more JPEG encoding, at a quality drawn from `jpeg_quality`.
+    self_blend : share of the drawn fakes that are replaced by a real face blended with itself.
+    """
+
+    crop: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    flip: bool = True
+    colour: Annotated[float, Field(ge=0, le=1)] = 0.2
+    resize: Annotated[float, Field(ge=0, le=1)] = 0.3
+    blur: Annotated[float, Field(ge=0, le=1)] = 0.2
+    jpeg: Annotated[float, Field(ge=0, le=1)] = 0.5
+    jpeg_quality: Annotated[tuple[Quality, Quality], AfterValidator(_ascending)] = (40, 95)
+    self_blend: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class OptimiserSpec(Value):
+    """AdamW with a linear warm-up and a cosine to zero.
+
+    lr : peak learning rate.
+    warmup : share of all steps that the warm-up takes.
+    """
+
+    lr: Annotated[float, Field(gt=0)] = 3e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class LoaderSpec(Value):
+    """Batches.
+
+    batch_size : rows in a step.
+    workers : processes that augment; 0 does it in the training process.
+    """
+
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    workers: Annotated[int, Field(ge=0)] = 1
+
+
+class EvaluateSpec(Value):
+    """How scores become verdicts; fitted on the select split only.
+
+    aggregate : how the faces of one file become one score (`verisight.core.aggregate`).
+    calibration : how scores become probabilities.
+    threshold : `balanced`, the threshold of the best balanced accuracy; or `fpr@X`, the smallest one at which
+        at most the share X of real files is called fake.
+    resamples : of the bootstrap behind every interval.
+    """
+
+    aggregate: Annotated[str, AfterValidator(_known_rule)] = "mean-of-frame-max"
+    calibration: Literal["temperature", "none"] = "temperature"
+    threshold: Annotated[str, Field(pattern=r"^(balanced|fpr@0?\.\d+)$")] = "balanced"
+    resamples: Annotated[int, Field(ge=100)] = 2000
+
+
+class Reported(Value):
+    """A figure that a paper prints for this setting, with the place where it stands."""
+
+    metric: str
+    value: float
+    source: str
+
+
+class Recipe(Value):
+    """One run: method, data, preprocess, optimiser, update rule, trainer, and what the paper reports for it.
+
+    method : `id` of the catalogue and the fields of that method's own Config.
+    rule : `id` of the catalogue and the arguments of that update rule.
+    trainer : goes to `lightning.Trainer` verbatim.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    method: dict[str, Any]
+    data: DataSpec
+    preprocess: Preprocess = Preprocess()
+    augment: AugmentSpec = AugmentSpec()
+    optimiser: OptimiserSpec = OptimiserSpec()
+    rule: dict[str, Any] = {"id": "plain"}
+    loader: LoaderSpec = LoaderSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+    trainer: dict[str, Any] = {"max_epochs": 10}
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    licence: str = "not stated"
+    notes: str = ""
+    reported: tuple[Reported, ...] = ()
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a YAML recipe, apply `key=value` overrides (dots reach inside), validate.
+
+    Raises
+    ------
+    RecipeError : no such file, not YAML, an unknown key (answered with the nearest known one), a value out
+        of range, a value still to be filled in (`???`).
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    from yaml import YAMLError
+
+    if not Path(path).is_file():
+        raise RecipeError(path, "no such recipe file", "the project keeps its own in recipes/")
+    for override in overrides:
+        if "=" not in override:
+            raise RecipeError(override, "an override has the form key=value", "for instance: data.path=DIR")
+    try:
+        loaded = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+        tree = OmegaConf.to_container(loaded, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", "") or "a value"
+        raise RecipeError(path, f"'{key}' must be given", f"add: {key}=...") from error
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:  # TypeError: a list at the top
+        raise RecipeError(path, f"not a readable recipe ({one_line(error)})") from error
+    return validate(Recipe, tree, str(path))
+
+
+def validate(model: type[ValueT], tree: Any, where: str) -> ValueT:
+    """`model` from plain data; the first fault becomes one line that names the key and the nearest known one."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        faults = error.errors()  # a misspelt key first: that the right one is missing follows from it
+        first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
+        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        if first["type"] == "extra_forbidden":
+            known = _fields_at(model, first["loc"][:-1])
+            raise RecipeError(where, f"unknown key '{key}'", nearest(str(first["loc"][-1]), known)) from error
+        if first["type"] == "missing":
+            raise RecipeError(where, f"'{key}' must be given", f"add: {key}=...") from error
+        raise RecipeError(where, f"'{key}': {first['msg']}, got {first['input']!r}") from error
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Field names of the (nested) model that an error location points into."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        for inner in (field.annotation, *get_args(field.annotation)):  # a model, or a tuple of models
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+    return list(model.model_fields)

@@ -1,0 +1,103 @@
+"""From a checkpoint to a scoring function, through torch or through ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verisight.core import catalogue
+from verisight.core.checkpoint import Card, fingerprint, load_tensors
+from verisight.core.errors import VerisightError
+from verisight.core.places import cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+TOLERANCE = 1e-4  # largest difference between the exported and the original network, in logits
+log = logging.getLogger(__name__)
+
+
+def torch_scorer(path: Path, card: Card) -> Scorer:
+    """Score with the network itself, on the GPU when there is one."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = _network(path, card).to(device)
+
+    def score(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(batch).to(device)).float().cpu().numpy())
+
+    return score
+
+
+def onnx_scorer(path: Path, card: Card) -> Scorer:
+    """Score with ONNX Runtime on the CPU. The first call on a machine exports the network and keeps it."""
+    exported = cache_folder() / "onnx" / f"{fingerprint(path)}-v{version('verisight')}.onnx"
+    if not exported.is_file():
+        log.warning("preparing %s for this machine (once, about 20 s)", card.name)
+        _export(_network(path, card), card.preprocess.size, exported)
+    session = onnx_session(exported)
+
+    def score(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(session.run(None, {"inputs": batch})[0])
+
+    return score
+
+
+def onnx_session(path: Path) -> Any:
+    """A quiet CPU session over all cores."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # graph warnings tell a user nothing
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _network(path: Path, card: Card) -> torch.nn.Module:
+    """The method's network with the checkpoint's weights, in eval mode: (N, 3, S, S) -> (N,)."""
+    method = catalogue.find(card.method, "method").load()
+    network: torch.nn.Module = method.scoring_network(card, load_tensors(path))
+    return network.eval()
+
+
+def _export(network: torch.nn.Module, size: int, target: Path) -> None:
+    """Export, prove equality with torch at three batch sizes, then move into place: never a half or wrong file."""
+    import torch
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sample = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        part = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            network,
+            (sample,),
+            str(part),
+            dynamo=True,
+            verbose=False,
+            external_data=False,
+            input_names=["inputs"],
+            dynamic_shapes=({0: torch.export.Dim("rows")},),
+        )
+        session = onnx_session(part)
+        for rows in (1, 2, 5):
+            batch = torch.randn(rows, 3, size, size, generator=torch.Generator().manual_seed(rows))
+            with torch.inference_mode():
+                expected = network(batch).numpy()
+            worst = float(np.abs(session.run(None, {"inputs": batch.numpy()})[0] - expected).max())
+            if not worst <= TOLERANCE:
+                raise VerisightError(
+                    "ONNX export", f"differs from torch by {worst:.1e} (allowed {TOLERANCE:.0e})", "use --runtime torch"
+                )
+        os.replace(part, target)

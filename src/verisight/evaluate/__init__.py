@@ -1,0 +1,1 @@
+"""From scores to figures that hold: metrics, intervals, calibration, protocol, records."""

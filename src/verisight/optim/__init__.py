@@ -1,0 +1,1 @@
+"""Update rules: how losses become one step."""
