@@ -22,7 +22,7 @@ from verisight.data.faces import crop_face, face_finder
 from verisight.data.media import open_media
 from verisight.data.preprocess import normalise
 from verisight.scan.demo import build_scene, portrait
-from verisight.scan.pipeline import scan
+from verisight.scan.pipeline import scan_files
 
 
 def seconds(deed: Callable[[], object], repeats: int = 3) -> float:
@@ -71,7 +71,7 @@ def main() -> None:
             "score_onnx_faces_per_s": 32 / seconds(lambda: onnx.score(batch)),
             "score_torch_faces_per_s": 32 / seconds(lambda: torch.score(batch)),
         }
-        ours = seconds(lambda: list(scan(photos, detector=onnx)), repeats=3)
+        ours = seconds(lambda: list(scan_files(photos, detector=onnx)), repeats=3)
         theirs = seconds(lambda: plain(photos, torch), repeats=3)
     result = {
         "cores": os.cpu_count(),

@@ -1,49 +1,87 @@
-"""Shared fixtures: `portrait` (a public-domain picture), `tiny_folder` (synthetic real/ and fake/), `data_packs`."""
+"""Fixtures that any test may use.
+
+portrait        NASA's portrait of Eileen Collins (skimage), (512, 512, 3) uint8 RGB, read-only.
+tiny_folder     real/ and fake/ with 12 synthetic 48 px PNGs each, in groups of two; fakes carry fine stripes.
+tiny_checkpoint a deepfake/erm checkpoint of a random 0.4 M network (test_resnet) at 32 px. No export has been made of
+it. shared_data     the folder of the data packs; the test is skipped where it is absent (mark such a test `realdata`).
+
+Every test runs with VERISIGHT_CACHE in a temporary folder of the session: nobody's own cache is read or written.
+"""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 
-PACKS = Path(__file__).parents[1].parent / "shared" / "data"
+hypothesis.settings.register_profile("verisight", deadline=None, max_examples=60, database=None)
+hypothesis.settings.load_profile("verisight")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of the test run's own, shared by its worker processes: nobody's ledger is touched."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "verisight-cache"
-    os.environ["VERISIGHT_CACHE"] = str(folder)
-    return folder
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VERISIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
 def portrait() -> np.ndarray:
-    """NASA's portrait of Eileen Collins, (512, 512, 3) uint8."""
-    from verisight.scan.demo import portrait
+    from skimage.data import astronaut
 
-    return portrait()
-
-
-@pytest.fixture
-def tiny_folder(tmp_path: Path) -> Path:
-    """real/ and fake/ with 12 synthetic pictures each, 40 px, in groups of two."""
-    rng = np.random.default_rng(0)
-    for label in ("real", "fake"):
-        for i in range(12):
-            path = tmp_path / "tiny" / label / f"g{i // 2}" / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 256, (40, 40, 3)).astype(np.uint8)).save(path)
-    return tmp_path / "tiny"
+    picture = np.asarray(astronaut())
+    picture.setflags(write=False)
+    return picture
 
 
 @pytest.fixture(scope="session")
-def data_packs() -> Path:
-    """The folder of the data packs; tests that ask for it are marked `realdata`."""
-    if not (PACKS / "fakes.zip").is_file():
-        pytest.skip("the data packs are not here (../shared/data)")
-    return PACKS
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    for label in ("real", "fake"):
+        for i in range(12):
+            picture = rng.integers(60, 200, (48, 48, 3)).astype(np.uint8)
+            if label == "fake":
+                picture[::2] += 50
+            path = root / label / f"person{i // 2}" / f"{i:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from verisight.core.checkpoint import Card, save_checkpoint
+    from verisight.core.preprocess import Preprocess
+    from verisight.tasks.deepfake.erm import ERM
+
+    block = {"id": "deepfake/erm", "backbone": "test_resnet", "init": "random", "dropout": 0.0}
+    torch.manual_seed(0)
+    method = ERM.from_block(block, "tiny")
+    torch.nn.init.normal_(method.logit.weight, std=1.0)  # scores far from one another, so that a mix-up would show
+    card = Card(
+        name="tiny",
+        method="deepfake/erm",
+        task="deepfake",
+        positive="fake",
+        recipe={"method": block},
+        preprocess=Preprocess(size=32),
+        aggregate="mean-of-frame-max",
+    )
+    path = tmp_path_factory.mktemp("tiny-checkpoint") / "tiny.safetensors"
+    save_checkpoint(path, {name: t.numpy() for name, t in method.state_dict().items()}, card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the data packs are not beside this checkout")
+    return folder

@@ -15,7 +15,19 @@ import torch
 
 from verisight.core import torchvision_ops
 
-HEAVY = ("torch", "torchvision", "timm", "lightning", "cv2", "av", "sklearn", "scipy", "pandas", "onnxruntime", "skimage")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "cv2",
+    "av",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "onnxruntime",
+    "skimage",
+)
 HELP_LIMIT_S = 0.6
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from verisight.core.detector import Detector
     from verisight.data.manifest import Manifest
-    from verisight.scan.pipeline import scan
+    from verisight.scan.pipeline import scan_files
 
 __version__ = _version("verisight")
-__all__ = ["Detector", "Manifest", "__version__", "scan"]
+__all__ = ["Detector", "Manifest", "__version__", "scan_files"]
 
 _HOME = {
     "Detector": "verisight.core.detector",
     "Manifest": "verisight.data.manifest",
-    "scan": "verisight.scan.pipeline",
+    "scan_files": "verisight.scan.pipeline",
 }
 
 

@@ -63,9 +63,9 @@ def test_python_command_line_onnx_torch_and_a_copied_checkpoint_agree(scene: Pat
     copied.write_bytes(checkpoint_path(DEFAULT_DETECTOR).read_bytes())
     shown = cli("scan", *files, "--format", "json", "--ledger", "none")
     roads = {
-        "python": verisight.scan(files),
-        "torch": verisight.scan(files, detector=verisight.Detector.load(DEFAULT_DETECTOR, runtime="torch")),
-        "reloaded": verisight.scan(files, detector=copied),
+        "python": verisight.scan_files(files),
+        "torch": verisight.scan_files(files, detector=verisight.Detector.load(DEFAULT_DETECTOR, runtime="torch")),
+        "reloaded": verisight.scan_files(files, detector=copied),
     }
     expected = [o["probability"] for o in json.loads(shown.stdout)]
     for name, verdicts in roads.items():
@@ -90,7 +90,7 @@ def test_report_is_written_and_self_contained(scene: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     text = page.read_text()
     assert "data:image/jpeg;base64," in text
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
 
 
 def test_a_list_on_stdin(scene: Path) -> None:

@@ -14,7 +14,7 @@ from verisight.core.preprocess import Preprocess
 from verisight.data.faces import Face
 from verisight.data.quality import write_h264
 from verisight.scan.ledger import Ledger
-from verisight.scan.pipeline import Scanner, scan
+from verisight.scan.pipeline import Scanner, scan_files
 
 
 def brightness_detector(**preprocess: object) -> Detector:
@@ -46,7 +46,7 @@ def grey(folder: Path, value: int, size: int = 200) -> Path:
 
 
 def judge(paths: list[Path], finder=everywhere, detector: Detector | None = None, ledger: Ledger | None = None):
-    return list(scan(paths, detector=detector or brightness_detector(), finder=finder, ledger=ledger))
+    return list(scan_files(paths, detector=detector or brightness_detector(), finder=finder, ledger=ledger))
 
 
 @pytest.mark.parametrize("value", [0, 100, 200, 255])
@@ -123,7 +123,7 @@ def test_paths_are_read_as_they_are_consumed(tmp_path: Path) -> None:
             handed += 1
             yield path
 
-    verdicts = scan(endless(), detector=brightness_detector(), finder=everywhere)
+    verdicts = scan_files(endless(), detector=brightness_detector(), finder=everywhere)
     for _ in range(3):
         next(verdicts)
     verdicts.close()
@@ -144,7 +144,7 @@ def test_the_ledger_is_asked_before_the_file_is_opened(tmp_path: Path, monkeypat
         assert opened == [path]
         assert again == first
         assert renamed == first.model_copy(update={"path": str(copy)})
-        list(scan([path], detector=brightness_detector(), finder=everywhere, ledger=ledger, force=True))
+        list(scan_files([path], detector=brightness_detector(), finder=everywhere, ledger=ledger, force=True))
         assert opened == [path, path]
         path.write_bytes(grey(tmp_path, 78).read_bytes())  # changed content is judged anew
         (changed,) = judge([path], ledger=ledger)

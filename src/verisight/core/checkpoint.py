@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,14 +86,10 @@ def load_card(path: Path) -> Card:
     ------
     MissingWeights : no such file, a pickle or another foreign format, a safetensors file without a card.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    _refuse_foreign(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise MissingWeights(path, f"not a whole safetensors file ({error})", "copy or train it again") from error
+    with _refusing_foreign(path), safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
     if _KEY not in metadata:
         raise MissingWeights(path, "a safetensors file without a Verisight card", "write it with: verisight train")
     try:
@@ -102,11 +99,16 @@ def load_card(path: Path) -> Card:
 
 
 def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """All tensors, as numpy arrays in their stored types."""
+    """All tensors, as numpy arrays in their stored types.
+
+    Raises
+    ------
+    MissingWeights : as `load_card`, save for the card.
+    """
     from safetensors.numpy import load_file
 
-    _refuse_foreign(path)
-    return dict(load_file(path))
+    with _refusing_foreign(path):
+        return dict(load_file(path))
 
 
 def fingerprint(path: Path) -> str:
@@ -115,15 +117,24 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _refuse_foreign(path: Path) -> None:
+@contextmanager
+def _refusing_foreign(path: Path) -> Iterator[None]:
+    """Refuse what is not a whole safetensors file."""
+    from safetensors import SafetensorError
+
     if not path.is_file():
         raise MissingWeights(path, "no such checkpoint file", "see: verisight list --kind detector")
     with open(path, "rb") as file:
         head = file.read(9)
-    # A pickle starts with the opcode 0x80, a torch.save archive with a zip header, HDF5 with 0x89 H.
-    if path.suffix != ".safetensors" or head[:1] == b"\x80" or head[:2] == b"PK" or head[8:9] != b"{":
+    # Eight bytes of header length, then JSON. The length may begin like a pickle (0x80) or a zip (PK): those say
+    # nothing.
+    if path.suffix != ".safetensors" or head[8:9] != b"{":
         raise MissingWeights(
             path,
             "not a safetensors checkpoint; files that can run code when opened are never loaded",
             "convert it with safetensors in an environment that trusts it",
         )
+    try:
+        yield
+    except SafetensorError as error:
+        raise MissingWeights(path, f"not a whole safetensors file ({error})", "copy or train it again") from error

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import field_serializer
 
 from verisight.core.errors import DataError
 from verisight.core.value import Value
-from verisight.evaluate.metrics import Metric, as_arrays, auc, weighted_auc
+from verisight.evaluate.metrics import Metric
+
+Weights = NDArray[np.float64]
 
 
 class Interval(Value):
     """A figure and what the data leave open about it.
 
+    low, high : bounds of the interval; None where the data cannot give one.
+    level : share of repetitions in which such an interval holds the true figure, as far as the method goes.
     groups : number of clusters that were resampled.
-    resamples : bootstrap draws that the bounds rest on; 0 where there is no interval (a single group).
+    resamples : draws that the bounds rest on; 0 where there is no interval.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
     level: float = 0.95
+    method: str = "percentile bootstrap of groups"
     groups: int
-    resamples: int
+    resamples: int = 0
+
+    @field_serializer("value", "low", "high", when_used="json")
+    def _rounded(self, figure: float | None) -> float | None:
+        return None if figure is None else round(figure, 6)  # finer than 1 / (2 n m) of any set that we report
 
     def __str__(self) -> str:
-        if self.resamples == 0:
-            return f"{self.value:.3f} [one group]"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} [too few groups]"
+        return f"{self.value:.3f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+Metrics = dict[str, dict[str, Interval]]  # scope -> metric -> figure
 
 
 def bootstrap(
@@ -44,38 +57,57 @@ def bootstrap(
 ) -> Interval:
     """Percentile interval of `metric` over draws of whole groups with replacement (Efron, Tibshirani 1993, ch. 13).
 
-    group : (N,) of any type; equal values are one cluster. A draw that lacks a class is left out, and `resamples`
-    counts those that stayed. With fewer than two groups in total there is no interval: low = high = value, resamples
-    = 0.
+    group : (N,) of any type; equal values are one cluster. Rows of one cluster may be as dependent as they like.
+
+    A draw in which the metric is undefined, for want of a class, is left out, not drawn again; `Interval.resamples`
+    counts those that stayed. Where a label that is present stands in a single group, nothing says how another group
+    of it would score, and a bootstrap would return a narrow interval all the same: there, low and high are None. Rows
+    that a metric does not look at (negatives, for the true positive rate) are best left out by the caller, so that
+    they do not count here. With few groups, under about 20 a class, percentile intervals are somewhat too narrow.
+
+    Raises
+    ------
+    DataError : the metric refuses the data; not one group a row; a level or a number of draws out of range.
     """
-    y, s = as_arrays(label, score)
-    cluster = np.unique(np.asarray(group), return_inverse=True)[1]
-    if len(cluster) != len(y):
-        raise DataError("scores", f"{len(cluster)} groups for {len(y)} rows")
-    value = metric(y, s)
-    count = int(cluster.max()) + 1
-    if count < 2:
-        return Interval(value=value, low=value, high=value, level=level, groups=count, resamples=0)
-    drawn = np.array([_of_draw(metric, y, s, weight[cluster]) for weight in _draws(count, resamples, seed)])
-    kept = drawn[np.isfinite(drawn)]
-    if len(kept) == 0:
-        return Interval(value=value, low=value, high=value, level=level, groups=count, resamples=0)
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value=value, low=float(low), high=float(high), level=level, groups=count, resamples=len(kept))
+    if not (0 < level < 1 and resamples >= 1):
+        raise DataError("bootstrap", f"level {level} must lie between 0 and 1, resamples {resamples} be at least 1")
+    value = metric(label, score, None)
+    y = np.asarray(label)
+    groups, cluster = np.unique(np.asarray(group), return_inverse=True)
+    if cluster.shape != y.shape:
+        raise DataError("bootstrap", f"{len(cluster)} groups for {len(y)} rows", "give every row the name of its group")
+    fewest = min(len(np.unique(cluster[y == present])) for present in np.unique(y))
+    drawn = np.empty(0)
+    if fewest >= 2:
+        drawn = resampled(lambda weight: metric(y, score, weight), cluster, resamples=resamples, seed=seed)
+    if len(drawn) == 0:
+        return Interval(value=value, level=level, groups=len(groups))
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(
+        value=value, low=float(low), high=float(high), level=level, groups=len(groups), resamples=len(drawn)
+    )
 
 
-def _draws(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each of `count` clusters is drawn, `resamples` times."""
+def resampled(
+    statistic: Callable[[Weights], float], cluster: NDArray[np.int64], *, resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """The statistic on draws of clusters with replacement; draws on which it raises DataError are left out.
+
+    statistic : of (N,) row weights, how often each row was drawn. Equal clusters and seeds give equal draws, so that
+        figures of two detectors on the same rows are paired.
+    cluster : (N,) numbers 0 .. C - 1.
+    """
+    figures = []
+    for times in _draws(int(cluster.max()) + 1, resamples, seed):
+        try:
+            figures.append(statistic(times[cluster]))
+        except DataError:  # the whole data were accepted, so only a class can be missing
+            continue
+    return np.array(figures, dtype=np.float64)
+
+
+def _draws(clusters: int, resamples: int, seed: int) -> Iterator[Weights]:
+    """How often each cluster is drawn, `resamples` times; one draw at a time bounds the memory."""
     rng = np.random.default_rng(seed)
     for _ in range(resamples):
-        yield np.bincount(rng.integers(0, count, count), minlength=count)
-
-
-def _of_draw(metric: Metric, y: NDArray[np.int64], s: NDArray[np.float64], times: NDArray[np.int64]) -> float:
-    """The metric of the rows repeated `times`; NaN where a class is absent."""
-    if not (times[y == 0].any() and times[y == 1].any()):
-        return float("nan")
-    if metric is auc:  # exact with weights, and a hundred times faster than repeating rows
-        return weighted_auc(y, s, times.astype(np.float64))
-    rows = np.repeat(np.arange(len(y)), times)
-    return metric(y[rows], s[rows])
+        yield np.bincount(rng.integers(0, clusters, clusters), minlength=clusters).astype(np.float64)

@@ -1,95 +1,141 @@
 """Metrics of binary decisions, as plain functions of labels and scores.
 
-Throughout: `label` is (N,) of 0 and 1, `score` is (N,), higher = positive (fake). A metric that needs both classes
-refuses data with one by name.
+Throughout
+----------
+label : (N,) of 0 (negative, real) and 1 (positive, fake).
+score : (N,) finite numbers, higher = positive; for some metrics a probability or a decision in its place.
+weight : (N,) at least 0, how often each row counts; None counts every row once. Whole numbers give exactly the figure
+    of the table in which rows are repeated that often, which is how the bootstrap resamples without copying rows.
+
+Every function raises DataError for columns that do not fit each other, for values that are not finite, and, by the
+metric's name, for data in which a class that the metric needs has no weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from verisight.core.errors import DataError
 
-Metric = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
+Metric = Callable[[ArrayLike, ArrayLike, ArrayLike | None], float]
+Floats = NDArray[np.float64]
 
 
-def auc(label: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve: P(positive scores higher) + P(tie) / 2 (Mann-Whitney; Hanley, McNeil 1982)."""
-    y, s = both_classes(label, score)
-    return weighted_auc(y, s, np.ones(len(y)))
+class Rows(NamedTuple):
+    """Checked columns, (N,) each: the scores, and the weight of every row as a positive and as a negative."""
+
+    score: Floats
+    pos: Floats
+    neg: Floats
 
 
-def weighted_auc(label: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    """The same with row weights, such as the counts of a resample; exact with ties, NaN where a class has no mass."""
-    _, level = np.unique(score, return_inverse=True)
-    positive = np.bincount(level, weight * label)
-    negative = np.bincount(level, weight * (1 - label))
-    below = np.cumsum(negative) - negative
-    pairs = positive.sum() * negative.sum()
-    return float((positive * (below + negative / 2)).sum() / pairs) if pairs > 0 else float("nan")
+def auc(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Area under the ROC curve: P(positive scores higher) + P(tie) / 2, exact (Mann-Whitney; Hanley, McNeil 1982)."""
+    rows = checked(label, score, weight, needs=(0, 1), what="AUC")
+    _, level = np.unique(rows.score, return_inverse=True)
+    pos, neg = np.bincount(level, rows.pos), np.bincount(level, rows.neg)
+    below = np.cumsum(neg) - neg
+    return float((pos * (below + neg / 2)).sum() / (pos.sum() * neg.sum()))
 
 
-def eer(label: ArrayLike, score: ArrayLike) -> float:
-    """Equal error rate: where the ROC polygon (points joined by straight lines) meets FPR = 1 - TPR."""
-    y, s = both_classes(label, score)
-    order = np.argsort(-s, kind="stable")
-    last_of_tie = np.append(np.diff(s[order]) != 0, True)
-    tpr = np.append(0.0, np.cumsum(y[order])[last_of_tie] / y.sum())
-    fpr = np.append(0.0, np.cumsum(1 - y[order])[last_of_tie] / (1 - y).sum())
-    gap = fpr - (1 - tpr)  # rises from -1 to 1
-    at = int(np.argmax(gap >= 0))
-    step = gap[at] - gap[at - 1]
-    share = -gap[at - 1] / step
-    return float(fpr[at - 1] + share * (fpr[at] - fpr[at - 1]))
+def roc(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Floats, Floats]:
+    """(FPR, TPR) of every threshold, from (0, 0), nothing is called positive, to (1, 1); one point a distinct score."""
+    rows = checked(label, score, weight, needs=(0, 1), what="ROC curve")
+    _, level = np.unique(-rows.score, return_inverse=True)
+    pos, neg = np.cumsum(np.bincount(level, rows.pos)), np.cumsum(np.bincount(level, rows.neg))
+    return np.append(0.0, neg / neg[-1]), np.append(0.0, pos / pos[-1])
 
 
-def true_positive_rate(label: ArrayLike, decision: ArrayLike) -> float:
-    """Share of the positives that are called positive."""
-    y, d = both_classes(label, decision)
-    return float(d[y == 1].mean())
+def eer(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Equal error rate: where the ordinary ROC curve, its points joined by straight lines, meets FPR = 1 - TPR.
 
-
-def false_positive_rate(label: ArrayLike, decision: ArrayLike) -> float:
-    """Share of the negatives that are called positive: false alarms."""
-    y, d = both_classes(label, decision)
-    return float(d[y == 0].mean())
-
-
-def balanced_accuracy(label: ArrayLike, decision: ArrayLike) -> float:
-    """Mean of the two classes' accuracies; 0.5 for any constant decision, whatever the share of fakes."""
-    return (true_positive_rate(label, decision) + 1 - false_positive_rate(label, decision)) / 2
-
-
-def ece(label: ArrayLike, probability: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error: mean |share of positives - mean probability| over equal-width bins, by their counts.
-
-    Guo et al. 2017, eq. 3, for the probability of the positive class. A probability of 1 falls into the last bin.
+    Between two points this is what a coin between the two thresholds reaches. The convex hull of the curve, which some
+    toolkits use, would give an equal or smaller figure.
     """
-    y, p = as_arrays(label, probability)
-    at = np.minimum((p * bins).astype(int), bins - 1)
-    gap = np.abs(np.bincount(at, y, bins) - np.bincount(at, p, bins))
-    return float(gap.sum() / len(y))
+    fpr, tpr = roc(label, score, weight)
+    gap = fpr - (1 - tpr)  # rises from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    share = -gap[after - 1] / (gap[after] - gap[after - 1])
+    return float(fpr[after - 1] + share * (fpr[after] - fpr[after - 1]))
 
 
-def as_arrays(label: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Checked arrays: equal lengths, labels 0 or 1, finite values, at least one row."""
-    y, v = np.asarray(label, dtype=np.int64), np.asarray(value, dtype=np.float64)
-    if y.shape != v.shape or y.ndim != 1 or len(y) == 0:
-        raise DataError("scores", f"labels {y.shape} and scores {v.shape} must be two equally long columns")
-    if not np.isin(y, (0, 1)).all():
-        raise DataError("scores", "labels must be 0 or 1")
-    if not np.isfinite(v).all():
-        raise DataError("scores", f"{int((~np.isfinite(v)).sum())} of {len(v)} scores are not finite")
-    return y, v
+def fpr_at(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None, *, tpr: float) -> float:
+    """Smallest FPR of a threshold that finds at least the share `tpr` (0..1) of the positives; not interpolated."""
+    false_alarms, found = roc(label, score, weight)
+    return float(false_alarms[int(np.argmax(found >= tpr))])
 
 
-def both_classes(label: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The same, and both labels are present."""
-    y, v = as_arrays(label, value)
-    if y.min() == y.max():
-        missing = "fakes (label 1)" if y[0] == 0 else "reals (label 0)"
-        raise DataError("scores", f"all {len(y)} rows have label {y[0]}: this metric needs {missing} too")
-    return y, v
+def true_positive_rate(label: ArrayLike, decision: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Share of the positives that are called positive. decision : (N,) of 0 and 1, such as `score >= threshold`."""
+    rows = checked(label, decision, weight, needs=(1,), what="true positive rate", upper=1, whole=True)
+    return float((rows.pos * rows.score).sum() / rows.pos.sum())
+
+
+def false_positive_rate(label: ArrayLike, decision: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Share of the negatives that are called positive: false alarms. decision : (N,) of 0 and 1."""
+    rows = checked(label, decision, weight, needs=(0,), what="false positive rate", upper=1, whole=True)
+    return float((rows.neg * rows.score).sum() / rows.neg.sum())
+
+
+def balanced_accuracy(label: ArrayLike, decision: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Mean of the two classes' accuracies; 0.5 for any constant decision, whatever the share of positives."""
+    return (true_positive_rate(label, decision, weight) + 1 - false_positive_rate(label, decision, weight)) / 2
+
+
+def ece(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None, *, bins: int = 15) -> float:
+    """Expected calibration error: mean of |share of positives - mean probability| over the bins, by their weight.
+
+    Guo et al. 2017, eq. 3, for the probability of the positive class (0..1): `bins` of equal width, the lower edge of
+    each included, and 1 in the last. One class is enough. Noise alone makes it positive, and a bootstrap adds noise: its
+    interval leans upwards.
+    """
+    rows = checked(label, probability, weight, needs=(), what="ECE", upper=1)
+    at = np.minimum((rows.score * bins).astype(int), bins - 1)
+    both = rows.pos + rows.neg
+    gap = np.abs(np.bincount(at, rows.pos, bins) - np.bincount(at, both * rows.score, bins))
+    return float(gap.sum() / both.sum())
+
+
+def checked(
+    label: ArrayLike,
+    score: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    needs: tuple[int, ...],
+    what: str,
+    upper: float | None = None,
+    whole: bool = False,
+) -> Rows:
+    """The columns as arrays, or a DataError that names `what` could not be computed and what is missing.
+
+    needs : labels that must have weight. upper : scores must lie in 0..upper. whole : and be 0 or 1.
+    """
+    y, s = np.asarray(label), np.asarray(score, dtype=np.float64)
+    w = np.ones(y.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+    if not (y.shape == s.shape == w.shape and y.ndim == 1):
+        raise DataError(what, f"labels {y.shape}, scores {s.shape} and weights {w.shape} must be equally long columns")
+    if len(y) == 0:
+        raise DataError(what, "there are no rows")
+    if not ((y == 0) | (y == 1)).all():
+        raise DataError(what, "labels must be 0 or 1")
+    if not np.isfinite(s).all():
+        raise DataError(what, f"{int((~np.isfinite(s)).sum())} of {len(s)} scores are not finite")
+    if not (np.isfinite(w).all() and w.min() >= 0):
+        raise DataError(what, "weights must be finite and at least 0")
+    if upper is not None and not (s.min() >= 0 and s.max() <= upper):
+        raise DataError(what, f"values must lie between 0 and {upper:g}, got {s.min():g} to {s.max():g}")
+    if whole and not ((s == 0) | (s == 1)).all():
+        raise DataError(what, "decisions must be 0 or 1", "compare the scores with a threshold first")
+    rows = Rows(s, w * y, w * (1 - y))
+    mass = {0: rows.neg.sum(), 1: rows.pos.sum()}
+    for needed in needs:
+        if mass[needed] == 0:
+            name = "positives (fakes, label 1)" if needed == 1 else "negatives (reals, label 0)"
+            raise DataError(what, f"the {len(y)} rows hold no {name}", "add some, or leave this metric out")
+    if not sum(mass.values()) > 0:
+        raise DataError(what, "no row has weight")
+    return rows

@@ -21,11 +21,15 @@ from verisight.evaluate.record import Environment, Metrics, Record, now
 from verisight.evaluate.score import score_crops
 
 
-def evaluate(detector: Detector, spec: DataSpec, *, resamples: int = 2000) -> tuple[Record, Scores[Report]]:
+def evaluate(
+    detector: Detector, spec: DataSpec, *, reference: Sequence[Reported] = (), resamples: int = 2000
+) -> tuple[Record, Scores[Report]]:
     """Score the test split and report it: all files, and each generator against its matched reals.
 
     spec : the data. Where they bring no splits, the seed of the training cuts them the same way again; for a data set
         that the detector never saw, `splits=[0,0,1]` reports on all of it.
+
+    reference : figures of others on the same split, to stand beside ours.
 
     Raises
     ------
@@ -36,7 +40,6 @@ def evaluate(detector: Detector, spec: DataSpec, *, resamples: int = 2000) -> tu
     report = manifest.split("test")
     crops = face_crops(report, detector.preprocess, whole=spec.faces == "whole")
     scores = score_crops(detector, report, crops, Report)
-    reference = detector.card.recipe.get("reported", [])
     record = Record(
         name=detector.name,
         detector=f"{detector.name}@{detector.fingerprint}",
@@ -46,7 +49,7 @@ def evaluate(detector: Detector, spec: DataSpec, *, resamples: int = 2000) -> tu
         threshold=detector.threshold,
         calibration=detector.calibrator,
         metrics=metrics_of(scores, detector, spec.matched, resamples),
-        reference=tuple(Reported.model_validate(r) for r in reference),
+        reference=tuple(reference),
         skipped=crops.skipped,
         scores_fingerprint=scores.fingerprint,
         environment=Environment.here(),

@@ -5,16 +5,21 @@ One transaction a file, so that `kill -9` loses the files in hand and nothing el
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
+import stat
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from verisight.core.errors import InputError, VerisightError, one_line
 from verisight.scan.verdict import Verdict
@@ -43,7 +48,7 @@ class Row:
 
 
 class Ledger:
-    """Verdicts by content and detector.
+    """Verdicts by content and detector. Threads, processes and machines may share one.
 
     Parameters
     ----------
@@ -51,27 +56,37 @@ class Ledger:
 
     Raises
     ------
-    VerisightError : no such kind of database, its driver is missing, or it cannot be opened. An existing file that is
-        not a ledger is left as it is.
+    VerisightError : no such kind of database, its driver is missing, it cannot be opened, or its table of this name
+        is somebody else's. An existing file that is not a ledger is left as it is. Every method raises it when the
+        database fails.
+
+    Examples
+    --------
+    >>> url = f"sqlite:///{getfixture('tmp_path')}/case.sqlite"
+    >>> verdict = Verdict(path="a.jpg", status="failed", threshold=0.5, detector="d@1", seconds=0.1)
+    >>> with Ledger(url) as ledger:
+    ...     ledger.record(Path("a.jpg"), "c0ffee", "d@1", verdict)
+    ...     ledger.lookup("c0ffee", "d@1") == verdict
+    True
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._engine = sa.create_engine(url)
-            if self._engine.dialect.name == "sqlite":
-                sa.event.listen(self._engine, "connect", _tune_sqlite)
-            _META.create_all(self._engine)
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise VerisightError(
-                f"--ledger {url}", f"not a database URL ({one_line(error)})", "try sqlite:///FILE"
-            ) from error
-        except ModuleNotFoundError as error:
-            raise VerisightError(
-                f"--ledger {url}", f"its driver '{error.name}' is not installed", f"run: pip install {error.name}"
-            ) from error
-        except DBAPIError as error:
-            raise VerisightError(f"--ledger {url}", f"cannot be opened ({one_line(error.orig)})") from error
+        self._name = "ledger " + re.sub(r"://.*@", "://***@", url)  # a password belongs in no message
         self._lock = threading.Lock()  # SQLite has one writer; the threads of a scan take turns
+        with self._explaining("cannot be opened", "a file is named like sqlite:///FILE"):
+            try:
+                self._engine = sa.create_engine(url)
+            except ModuleNotFoundError as error:
+                raise VerisightError(
+                    self._name, f"its driver '{error.name}' is not installed", f"run: pip install {error.name}"
+                ) from error
+            except ValueError as error:  # a port that is not a number
+                raise VerisightError(self._name, f"not a database URL ({error})", "try sqlite:///FILE") from error
+            if self._engine.dialect.name == "sqlite":
+                if self._engine.url.database in (None, "", ":memory:"):
+                    raise VerisightError(self._name, "names no file, so nothing would be kept", "try sqlite:///FILE")
+                sa.event.listen(self._engine, "connect", _tune_sqlite)
+            self._prepare()
 
     def __enter__(self) -> Self:
         return self
@@ -80,13 +95,16 @@ class Ledger:
         self._engine.dispose()
 
     def lookup(self, content: str, detector: str) -> Verdict | None:
-        """A verdict of this detector on this content, under whatever path; None when there is none."""
+        """A verdict of this detector on this content, under whatever path; None when there is none.
+
+        content : SHA-256 in hex; empty is never found, since a file that could not be read may be readable now.
+        """
         wanted = sa.select(VERDICTS.c.verdict).where(
             VERDICTS.c.content == content, VERDICTS.c.detector == detector, VERDICTS.c.content != ""
         )
-        with self._engine.connect() as connection:
+        with self._explaining("cannot be read"), self._engine.connect() as connection:
             found = connection.execute(wanted.order_by(VERDICTS.c.path).limit(1)).scalar()
-        return None if found is None else Verdict.model_validate_json(found)
+        return None if found is None else self._verdict(found)
 
     def record(self, path: Path, content: str, detector: str, verdict: Verdict) -> None:
         """Keep a verdict; it replaces what this path and detector had before."""
@@ -98,22 +116,58 @@ class Ledger:
             "content": content,
             "verdict": verdict.model_dump_json(),
         }
-        old = sa.delete(VERDICTS).where(VERDICTS.c.place == row["place"], VERDICTS.c.detector == detector)
-        try:
-            with self._lock, self._engine.begin() as connection:
-                connection.execute(old)
-                connection.execute(sa.insert(VERDICTS).values(row))
-        except DBAPIError as error:
-            raise VerisightError(
-                "ledger", f"cannot be written ({one_line(error.orig)})", "free space, then rerun"
-            ) from error
+        with self._explaining("cannot be written", "what is in it stays; make it writable, then run again"), self._lock:
+            try:
+                self._replace(row)
+            except IntegrityError:  # another machine wrote the same row between our delete and our insert
+                self._replace(row)
 
     def rows(self) -> Iterator[Row]:
-        """All rows, by path and detector."""
+        """All rows, by path and detector, a thousand in memory at once."""
         query = sa.select(VERDICTS).order_by(VERDICTS.c.path, VERDICTS.c.detector)
-        with self._engine.connect() as connection:
+        with self._explaining("cannot be read"), self._engine.connect() as connection:
             for row in connection.execution_options(yield_per=1000).execute(query):
-                yield Row(row.path, row.content, row.detector, Verdict.model_validate_json(row.verdict))
+                yield Row(row.path, row.content, row.detector, self._verdict(row.verdict))
+
+    def _replace(self, row: dict[str, str]) -> None:
+        """Delete and insert in one transaction: an upsert that every database knows."""
+        old = VERDICTS.c.place == row["place"], VERDICTS.c.detector == row["detector"]
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(VERDICTS).where(*old))
+            connection.execute(sa.insert(VERDICTS).values(row))
+
+    def _verdict(self, text: str) -> Verdict:
+        try:
+            return Verdict.model_validate_json(text)
+        except ValidationError as error:
+            raise VerisightError(
+                self._name, "holds a verdict that does not validate", "use --force, or another ledger"
+            ) from error
+
+    def _prepare(self) -> None:
+        """Make the table unless it is there; refuse one of the same name with other columns."""
+        for pause_s in (0.1, 0.5, 2.0, None):
+            try:
+                _META.create_all(self._engine)
+                break
+            except DBAPIError as error:
+                # Two scans that start together race for the table and for SQLite's journal mode: the loser looks again.
+                racing = any(word in str(error.orig) for word in ("already exists", "locked", "unique"))
+                if pause_s is None or not racing:
+                    raise
+                time.sleep(pause_s)
+        columns = {column["name"] for column in sa.inspect(self._engine).get_columns(VERDICTS.name)}
+        if columns != set(VERDICTS.columns.keys()):
+            raise VerisightError(self._name, f"its table {VERDICTS.name} is not a ledger's", "give another database")
+
+    @contextlib.contextmanager
+    def _explaining(self, what: str, next_step: str = "") -> Iterator[None]:
+        """Whatever the database says becomes one line."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            reason: Any = getattr(error, "orig", None) or error
+            raise VerisightError(self._name, f"{what} ({one_line(reason)})", next_step) from error
 
 
 def content_hash(path: Path) -> str:
@@ -124,17 +178,22 @@ def content_hash(path: Path) -> str:
     InputError : it cannot be read, or is not a regular file (a pipe would hang).
     """
     try:
-        if not path.is_file():
-            raise InputError(path, "not a regular file")
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(path, "not a regular file")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({one_line(error)})") from error
+        raise InputError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _tune_sqlite(connection: object, _: object) -> None:
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe that nobody writes to without waiting for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _tune_sqlite(connection: Any, _: object) -> None:
     """Readers beside the writer, and patience when two scans share a file."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout=30000")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

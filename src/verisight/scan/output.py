@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import textwrap
 from collections.abc import Callable
 from typing import Protocol, Self, TextIO
 
@@ -10,11 +12,29 @@ from verisight.scan.verdict import Verdict
 
 WORDS = {"fake": "fake", "real": "no forgery found"}  # a detector cannot prove that something is real
 STYLES = {"fake": "bold red", "no forgery found": "green", "abstained": "yellow", "failed": "magenta"}
+_FILE = 42  # the column of the table where the file begins
 
 
 def word(verdict: Verdict) -> str:
     """The verdict as people read it."""
     return WORDS[verdict.label] if verdict.label else verdict.status
+
+
+def percent(probability: float) -> str:
+    """A probability for people; what is not certain never reads as 0 % or 100 %."""
+    if 0 < probability < 0.005:
+        return "<1 %"
+    if 0.995 <= probability < 1:
+        return ">99 %"
+    return f"{100 * probability:.0f} %"
+
+
+def visible(text: str) -> str:
+    """Text in which control characters, reordering marks and line breaks show as escapes.
+
+    File names are a stranger's: raw, they could colour a terminal, or read backwards.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class Writer(Protocol):
@@ -64,9 +84,20 @@ class Json:
 
 
 class Csv:
-    """One row a file. A field that a spreadsheet would run as a formula gets a leading quote."""
+    """One row a file, out as soon as it is there; `faces` counts them. Nothing in it runs as a spreadsheet formula."""
 
-    COLUMNS = ("path", "status", "label", "probability", "threshold", "reason", "faces", "detector", "seconds")
+    COLUMNS = (
+        "path",
+        "status",
+        "label",
+        "probability",
+        "threshold",
+        "reason",
+        "faces",
+        "highest_face_score",
+        "detector",
+        "seconds",
+    )
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -80,59 +111,95 @@ class Csv:
         self._stream.flush()
 
     def write(self, verdict: Verdict) -> None:
-        row = {name: getattr(verdict, name) for name in self.COLUMNS} | {"faces": len(verdict.faces)}
-        self._rows.writerow(["" if v is None else _harmless(v) for v in row.values()])
+        row = verdict.model_dump() | {
+            "path": f"./{verdict.path}" if _is_formula(verdict.path) else verdict.path,  # still the same file
+            "reason": f"'{verdict.reason}" if _is_formula(verdict.reason) else verdict.reason,
+            "detector": f"'{verdict.detector}" if _is_formula(verdict.detector) else verdict.detector,
+            "faces": len(verdict.faces),
+            "highest_face_score": max((face.score for face in verdict.faces), default=None),
+        }
+        self._rows.writerow([row[name] for name in self.COLUMNS])
         self._stream.flush()
 
 
 class Table:
-    """For people: a row a file as it is judged, then a line that counts."""
+    """For people: a row a file as it is judged, then a line that counts. Colour only on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
 
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
-        self._counts = dict.fromkeys(("fake", "no forgery found", "abstained", "failed"), 0)
+        self._console = Console(file=stream, highlight=False, emoji=False)
+        # A file or a pipe has no width: nothing is shortened there.
+        self._room = max(20, self._console.width - _FILE) if self._console.is_terminal else 10_000
+        self._cells = "█░" if self._console.encoding.startswith("utf") else "#."
+        self._counts = dict.fromkeys(STYLES, 0)
 
     def __enter__(self) -> Self:
-        self._console.print(f"[bold]{'verdict':<17} {'fake':>5} {'faces':>5}  file[/]")
+        self._print((f"{'verdict':<16} {'fake':>6} {'':<10} {'faces':>5}  file", "bold"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        counted = sum(self._counts.values())
-        parts = [f"{number} {name}" for name, number in self._counts.items() if number]
-        self._console.print(f"\n{counted} files: {', '.join(parts) or 'none'}")
+        files = sum(self._counts.values())
+        scored = self._counts["fake"] + self._counts["no forgery found"]
+        counts = ", ".join(f"{number} {name}" for name, number in self._counts.items())
+        self._print(("", ""))
+        self._print((f"{files} {'file' if files == 1 else 'files'}, {scored} scored: {counts}", ""))
         if self._counts["no forgery found"]:
-            self._console.print("[dim]'No forgery found' is not a proof of authenticity.[/]")
+            self._print(("'No forgery found' is not a proof of authenticity.", "dim"))
 
     def write(self, verdict: Verdict) -> None:
-        from rich.markup import escape
+        name = word(verdict)
+        self._counts[name] += 1
+        share = "-" if verdict.probability is None else percent(verdict.probability)
+        faces = str(len(verdict.faces) or "-")
+        self._print(
+            (f"{name:<16}", STYLES[name]),
+            (f" {share:>6} ", ""),
+            (f"{self._bar(verdict.probability):<10}", STYLES[name]),
+            (f" {faces:>5}  {shortened(visible(verdict.path), self._room)}", ""),
+        )
+        for line in textwrap.wrap(visible(verdict.reason or ""), self._room):
+            self._print((" " * _FILE + line, "dim"))
 
-        verdict_word = word(verdict)
-        self._counts[verdict_word] += 1
-        share = "-" if verdict.probability is None else f"{100 * verdict.probability:.0f} %"
-        faces = str(len(verdict.faces)) if verdict.faces else "-"
-        reason = f" [dim]{escape(verdict.reason)}[/]" if verdict.reason else ""
-        file = escape(_shown(verdict.path, 60))
-        style = STYLES[verdict_word]
-        self._console.print(f"[{style}]{verdict_word:<17}[/] {share:>5} {faces:>5}  {file}{reason}")
+    def _bar(self, probability: float | None) -> str:
+        """Ten cells, as many filled as tenths."""
+        if probability is None:
+            return ""
+        filled = round(10 * probability)
+        return self._cells[0] * filled + self._cells[1] * (10 - filled)
+
+    def _print(self, *parts: tuple[str, str]) -> None:
+        """One line, in one write. On a terminal it first clears the line on which a progress bar may stand."""
+        from rich.control import Control
+        from rich.segment import ControlType
+        from rich.text import Text
+
+        with self._console:
+            if self._console.is_terminal:
+                self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+            self._console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def writer(format: str, stream: TextIO) -> Writer:
-    """The writer of a format: table, json, jsonl or csv."""
+    """The writer of a format: table, json, jsonl or csv. What programs read is UTF-8 whatever the locale says."""
     kinds: dict[str, Callable[[TextIO], Writer]] = {"table": Table, "json": Json, "jsonl": JsonLines, "csv": Csv}
+    if isinstance(stream, io.TextIOWrapper):
+        if format == "table":
+            stream.reconfigure(errors="backslashreplace")
+        else:
+            stream.reconfigure(encoding="utf-8", newline="\n")
     return kinds[format](stream)
 
 
-def _harmless(value: object) -> object:
-    text = str(value)
-    return "'" + text if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+def shortened(text: str, width: int) -> str:
+    """Text of at most `width` terminal cells, cut in the middle so that its end, a file's name, stays."""
+    from rich.cells import cell_len, set_cell_size
 
-
-def _shown(path: str, width: int) -> str:
-    """A path on one line, shortened in the middle so that its name stays."""
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in path)
-    if len(clean) <= width:
-        return clean
+    if cell_len(text) <= width:
+        return text
     tail = width * 2 // 3
-    return clean[: width - tail - 1] + "…" + clean[-tail:]
+    return set_cell_size(text, width - tail - 1) + "…" + set_cell_size(text[::-1], tail)[::-1]
+
+
+def _is_formula(text: str | None) -> bool:
+    return bool(text) and str(text)[0] in "=+-@\t\r"

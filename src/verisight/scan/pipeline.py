@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BATCH = 64  # crops scored at once: bounds the memory of a picture with a thousand faces
 
 
-def scan(
+def scan_files(
     paths: Iterable[str | Path],
     *,
     detector: Detector | str | Path = DEFAULT_DETECTOR,
@@ -65,7 +65,7 @@ def scan(
 
 
 class Scanner:
-    """A detector, a face finder and limits: what `scan` does to a single file. Safe to use from many threads."""
+    """A detector, a face finder and limits: what `scan_files` does to a single file. Safe to use from many threads."""
 
     def __init__(self, detector: Detector, finder: FaceFinder, limits: Limits = LIMITS) -> None:
         self.detector, self.finder, self.limits = detector, finder, limits

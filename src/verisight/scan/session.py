@@ -15,8 +15,8 @@ from verisight.core.places import cache_folder
 from verisight.core.progress import track
 from verisight.scan.inputs import Inputs
 from verisight.scan.ledger import Ledger
-from verisight.scan.output import writer
-from verisight.scan.pipeline import scan
+from verisight.scan.output import Table, writer
+from verisight.scan.pipeline import scan_files
 from verisight.scan.report import evidence_of, write_report
 from verisight.scan.verdict import Verdict
 
@@ -42,8 +42,9 @@ def scan_session(
     with contextlib.ExitStack() as stack:
         book = None if ledger == "none" else stack.enter_context(Ledger(ledger or default_ledger()))
         out = stack.enter_context(writer(format, stream or sys.stdout))
-        verdicts = scan(paths, detector=loaded, ledger=book, force=force)
-        for verdict in track(verdicts, "scanning", total):
+        verdicts = scan_files(paths, detector=loaded, ledger=book, force=force)
+        console = out.console if isinstance(out, Table) and out.console.is_terminal else None
+        for verdict in track(verdicts, "scanning", total, console):
             out.write(verdict)
             failed += verdict.status == "failed"
             if report is not None:

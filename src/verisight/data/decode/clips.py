@@ -1,0 +1,297 @@
+"""Clips through PyAV: one named demuxer, nothing else ever opened, frames chosen evenly over the time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from verisight.core.errors import InputError
+from verisight.data.decode.files import Frame, Limits, Media, Picture, check_size, refusing, regular
+
+
+def sample_times(duration_s: float, frames: int) -> list[float]:
+    """Centres of `frames` equal intervals of a clip, in seconds: (i + 1/2) duration / frames."""
+    return [(i + 0.5) * duration_s / frames for i in range(frames)]
+
+
+# The demuxer is forced by what was sniffed, so that FFmpeg cannot take a file for a playlist; the file comes through a
+# Python file object; and opening anything else fails three times: no protocol, no format, and `_never`.
+_OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_path": "0"}
+_SURVEY_PACKETS = 3000  # 100 s at 30 frames a second: so far every timestamp is read before sampling is planned
+# Spacing of the samples, in key frame intervals, from which on seeking is quicker than reading through; measured.
+_SEEK_FROM = 1.5
+_RESTARTS = 8  # of a demuxer that stumbles over damage
+_SAME_S = 1e-6
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """What a clip holds, as its packets tell; headers lie.
+
+    start_s : timestamp of the first frame. interval_s : between frames (median).
+    frames : number of packets, None when the clip is longer than was surveyed. stated : as the header says, or 0.
+    stated_s : duration as the header says, or 0. key_s : mean time between key frames; inf where seeking is no use.
+    """
+
+    start_s: float
+    duration_s: float
+    interval_s: float
+    frames: int | None
+    stated: int
+    stated_s: float
+    key_s: float
+
+    def seeks(self, wanted: int) -> bool:
+        """Whether reaching `wanted` samples by seeking is quicker than decoding everything."""
+        return self.duration_s / wanted > _SEEK_FROM * self.key_s
+
+    def shortage(self) -> Iterator[str]:
+        """What the header promises and the packets do not hold."""
+        if self.frames is None:
+            return
+        if self.frames < self.stated:
+            yield f"truncated: read {self.frames} of {self.stated} frames"
+        elif not self.stated and self.stated_s - self.duration_s > max(0.5, 0.05 * self.stated_s):
+            yield f"ends early: pictures for {self.duration_s:.2f} s of {self.stated_s:.2f} s"
+
+
+def open_clip(path: Path, name: str, frames: int, limits: Limits) -> Media:
+    with _clip(path, name, limits) as clip:
+        timeline, first = clip.survey(max(_SURVEY_PACKETS, frames + 1))
+        if timeline.duration_s > limits.max_seconds:
+            raise InputError(path, f"{timeline.duration_s:.0f} s long, over the limit of {limits.max_seconds:.0f} s")
+        if not timeline.seeks(frames) and timeline.duration_s / timeline.interval_s > limits.max_frames + frames:
+            raise InputError(
+                path, f"about {timeline.duration_s / timeline.interval_s:.0f} frames to decode, {_over(limits)}"
+            )
+        size = (first.height, first.width) if _quarter_turns(first) % 2 else (first.width, first.height)
+    decode = partial(_read_clip, path, name, frames, limits, timeline)
+    return Media("video", size, timeline.duration_s, decode)
+
+
+def _read_clip(
+    path: Path, name: str, wanted: int, limits: Limits, timeline: _Timeline, notes: list[str]
+) -> Iterator[Frame]:
+    with _clip(path, name, limits) as clip:
+        clip.timeline = timeline
+        times = sample_times(timeline.duration_s, wanted)
+        if timeline.frames is not None and timeline.frames <= wanted:
+            shown = clip.decode()
+        elif timeline.seeks(wanted) and clip.can_seek(times[-1]):
+            shown = clip.sought(times)
+        else:
+            shown = clip.walked(times)
+        count = 0
+        for picture, time_s in shown:
+            rgb = clip.rgb(picture)
+            if rgb is not None:
+                count += 1
+                yield Frame(rgb, time_s)
+        if count == 0:
+            raise InputError(path, "a broken video (no frame of it can be decoded)")
+        notes.extend(timeline.shortage())
+        if clip.lost:
+            notes.append(f"damaged: {clip.lost} frames could not be decoded")
+
+
+@contextlib.contextmanager
+def _clip(path: Path, name: str, limits: Limits) -> Iterator[_Clip]:
+    with refusing(path, f"a broken {name} video"), regular(path, limits) as file:
+        file.seek(0)
+        options = _OPTIONS | {"format_whitelist": name, "max_pixels": str(limits.max_pixels)}
+        with av.open(
+            file, "r", format=name, options=options, io_open=_never, metadata_errors="replace", buffer_size=2**16
+        ) as container:
+            yield _Clip(path, container, limits)
+
+
+def _never(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    raise PermissionError(f"the file names another ({url}), which is not opened")
+
+
+class _Clip:
+    """One pass over an open clip. lost, decoded : frames so far."""
+
+    timeline: _Timeline
+
+    def __init__(self, path: Path, container: InputContainer, limits: Limits) -> None:
+        self.path, self.container, self.limits = path, container, limits
+        self.lost = self.decoded = 0
+        # the cover of a song is a video stream by FFmpeg's count
+        moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        if not moving:
+            raise InputError(
+                path, "sound only: no moving picture in it" if container.streams.audio else "no video in it"
+            )
+        self.stream: VideoStream = moving[0]
+        if self.stream.codec_context is None:
+            raise InputError(path, "its video codec is not known here")
+        check_size(path, self.stream.codec_context.width or 1, self.stream.codec_context.height or 1, limits)
+        # One thread: callers work on many files at once, and frame threads would each keep a picture alive.
+        self.stream.codec_context.thread_count = 1
+        self.stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+
+    @property
+    def time_base(self) -> float:
+        return float(self.stream.time_base or 0) or 1e-3
+
+    def survey(self, enough: int) -> tuple[_Timeline, VideoFrame]:
+        """Read the packets' timestamps (all of a short clip), and decode up to the first good frame."""
+        stated_s = self._stated_s()
+        rate = float(self.stream.average_rate or 0) or 25.0
+        times: list[float] = []
+        keys = untimed = 0
+        tail = (-np.inf, 0.0)  # of the frame that is shown last: time, duration
+        first: VideoFrame | None = None
+        for packet in self._packets():
+            if first is None:
+                first = next(iter(self._good(packet)), None)
+            if packet.size == 0 or packet.is_discard:
+                continue
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            untimed += stamp is None
+            times.append(stamp * self.time_base if stamp is not None else (times[-1] + 1 / rate if times else 0.0))
+            tail = max(tail, (times[-1], (packet.duration or 0) * self.time_base))
+            keys += packet.is_keyframe
+            if len(times) >= enough and first is not None and stated_s > 0:
+                break
+            if len(times) > 4 * self.limits.max_frames:
+                raise InputError(self.path, f"a video of unknown length with too many frames, {_over(self.limits)}")
+        if first is None or not times:
+            raise InputError(self.path, "a broken video (no frame of it can be decoded)")
+        whole = len(times) < enough or stated_s <= 0
+        shown = np.unique(times)
+        interval_s = float(np.median(np.diff(shown))) if len(shown) > 1 else 1 / rate
+        if len(shown) < 2:  # no clock at all: frames follow each other at the stated rate
+            shown = shown[0] + np.arange(len(times)) * interval_s
+        span_s = float(shown[-1] - shown[0]) + (tail[1] or interval_s)
+        return _Timeline(
+            start_s=float(shown[0]),
+            duration_s=span_s if whole else max(span_s, stated_s),
+            interval_s=max(interval_s, _SAME_S),
+            frames=len(times) if whole else None,
+            stated=self.stream.frames,
+            stated_s=stated_s,
+            key_s=span_s / keys if keys > 1 and not untimed else np.inf,
+        ), first
+
+    def _stated_s(self) -> float:
+        if self.stream.duration:
+            return max(0.0, self.stream.duration * self.time_base)
+        return max(0.0, (self.container.duration or 0) / av.time_base)
+
+    def decode(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Good frames from here on with their times from the start of the clip, in seconds, rising.
+
+        A frame without a timestamp, or with one that does not rise, comes one interval after the one before.
+        """
+        last_s: float | None = None
+        for packet in self._packets():
+            for picture in self._good(packet):
+                self.decoded += 1
+                if self.decoded > self.limits.max_frames:
+                    raise InputError(self.path, f"too many frames to decode, {_over(self.limits)}")
+                time_s = picture.pts * self.time_base - self.timeline.start_s if picture.pts is not None else None
+                if last_s is None:
+                    time_s = max(0.0, time_s or 0.0)
+                elif time_s is None or time_s <= last_s:
+                    time_s = last_s + self.timeline.interval_s
+                last_s = time_s
+                yield picture, time_s
+
+    def walked(self, times: list[float]) -> Iterator[tuple[VideoFrame, float]]:
+        """The frames on show at these times, each once, by decoding everything before them."""
+        coming = self.decode()
+        shown, following = next(coming, None), next(coming, None)
+        given_s = -1.0
+        for target_s in times:
+            while following is not None and following[1] <= target_s + _SAME_S:
+                shown, following = following, next(coming, None)
+            if shown is not None and shown[1] > given_s:
+                given_s = shown[1]
+                yield shown
+
+    def sought(self, times: list[float]) -> Iterator[tuple[VideoFrame, float]]:
+        """The same frames as `walked`, by seeking to the key frame before each."""
+        given_s = -1.0
+        for target_s in times:
+            shown = self._shown_at(target_s)
+            if shown is not None and shown[1] > given_s:
+                given_s = shown[1]
+                yield shown
+
+    def _shown_at(self, target_s: float) -> tuple[VideoFrame, float] | None:
+        # Some containers land behind the target, or on no key frame: then from further back, at last from the start.
+        for back in (0.0, 2.0, 8.0, np.inf):
+            shown: tuple[VideoFrame, float] | None = None
+            self._seek(max(0.0, target_s - back * self.timeline.key_s))
+            for candidate in self.decode():
+                if candidate[1] > target_s + _SAME_S:
+                    break
+                shown = candidate
+            if shown is not None:
+                return shown
+        return None
+
+    def can_seek(self, time_s: float) -> bool:
+        try:
+            self._seek(time_s)
+            self._seek(0.0)
+        except av.error.FFmpegError:
+            return False
+        return True
+
+    def _seek(self, time_s: float) -> None:
+        self.container.seek(int((time_s + self.timeline.start_s) / self.time_base), stream=self.stream)
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets from here on, and an empty one at the end that makes the decoder give its last frames out."""
+        for _ in range(_RESTARTS):
+            try:
+                yield from self.container.demux(self.stream)
+            except av.error.FFmpegError:
+                self.lost += 1
+            else:
+                return
+
+    def _good(self, packet: Any) -> list[VideoFrame]:
+        """What a packet decodes to; damaged frames are counted, not given out."""
+        try:
+            pictures: list[VideoFrame] = packet.decode()
+        except av.error.EOFError:
+            return []
+        except (av.error.FFmpegError, ValueError):
+            self.lost += 1
+            return []
+        whole = [p for p in pictures if not p.is_corrupt]
+        self.lost += len(pictures) - len(whole)
+        return whole
+
+    def rgb(self, picture: VideoFrame) -> Picture | None:
+        """The upright pixels; None, and a frame lost, where FFmpeg knows no way from its pixel format to RGB."""
+        check_size(self.path, picture.width, picture.height, self.limits)  # it may change on the way
+        try:
+            pixels = picture.to_ndarray(format="rgb24")
+        except (av.error.FFmpegError, ValueError):
+            self.lost += 1
+            return None
+        return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(picture)), dtype=np.uint8)
+
+
+def _quarter_turns(picture: VideoFrame) -> int:
+    """Counter-clockwise, as np.rot90 turns."""
+    return round(picture.rotation / 90) % 4
+
+
+def _over(limits: Limits) -> str:
+    return f"over the limit of {limits.max_frames}"
