@@ -19,7 +19,7 @@ __all__ = ["LIMITS", "Frame", "Limits", "Media", "open_media", "sample_times"]
 def open_media(path: Path, *, frames: int = 16, limits: Limits = LIMITS) -> Media:
     """Open a picture or a clip, whatever its name says.
 
-    frames : pictures wanted from a clip: those on show at `sample_times`, each once; of an animated or
+    frames : pictures wanted from a clip, at least 1: those on show at `sample_times`, each once; of an animated or
         multi-page picture only the first is read.
 
     Pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, and AVIF where Pillow reads it. EXIF orientation is applied,

@@ -76,9 +76,8 @@ class Media:
 
 # All that Pillow, PyAV and what is below them were seen to throw at hostile files. Anything else is a fault of ours.
 DECODER_FAULTS = (
-    *(OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, AttributeError),
-    *(AssertionError, BufferError, MemoryError, RuntimeError, struct.error, zlib.error),
-    av.error.FFmpegError,
+    *(OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, MemoryError, RuntimeError),
+    *(struct.error, zlib.error, av.error.FFmpegError),
 )
 
 
@@ -87,6 +86,8 @@ def refusing(path: Path, what: str) -> Iterator[None]:
     """Whatever a decoder throws becomes one InputError that names the file, what it is, and the reason."""
     try:
         yield
+    except av.error.FFmpegError as error:  # first: some of its types are Python's own, PermissionError among them
+        raise InputError(path, f"{what} ({error.strerror})") from error
     except FileNotFoundError as error:
         reason = "a symbolic link to nothing" if path.is_symlink() else "no such file"
         raise InputError(path, reason) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import warnings
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, _imaging
 
 from verisight.core.errors import InputError
 from verisight.data.decode.files import DECODER_FAULTS, Frame, Limits, Media, Picture, check_size, refusing, regular
@@ -23,6 +24,11 @@ from verisight.data.decode.files import DECODER_FAULTS, Frame, Limits, Media, Pi
 # that matter are errors here, the others must not reach the terminal of a scan over a million files.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+with contextlib.suppress(OSError, AttributeError):  # libtiff writes to the terminal by itself, in any thread
+    _libtiff = ctypes.CDLL(_imaging.__file__)  # a handle finds what its library links to
+    for _setter in (_libtiff.TIFFSetErrorHandler, _libtiff.TIFFSetWarningHandler):
+        _setter.argtypes, _setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+        _setter(None)
 _TURNS = {  # EXIF orientation -> what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
