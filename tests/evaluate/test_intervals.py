@@ -48,7 +48,9 @@ def test_the_interval_of_a_share_is_the_binomial_one() -> None:
 def test_copies_of_rows_inside_their_groups_change_nothing(rows: tuple[np.ndarray, np.ndarray]) -> None:
     y, s = rows
     group = np.arange(len(y))
-    once, forty = (bootstrap(auc, np.repeat(y, k), np.repeat(s, k), np.repeat(group, k), resamples=500) for k in (1, 40))
+    once, forty = (
+        bootstrap(auc, np.repeat(y, k), np.repeat(s, k), np.repeat(group, k), resamples=500) for k in (1, 40)
+    )
     assert_allclose([forty.value, forty.low, forty.high], [once.value, once.low, once.high], atol=1e-12)
     frames = bootstrap(auc, np.repeat(y, 4), np.repeat(s, 4), np.arange(4 * len(y)), resamples=500)
     assert width(frames) < 0.6 * width(once)  # what counting frames as evidence would pretend

@@ -22,8 +22,7 @@ from verisight.data.layouts import read_layout
 from verisight.data.loaders import select_loader, training_loader
 from verisight.data.manifest import Manifest
 from verisight.engine.method import Method, method_class
-from verisight.evaluate.calibration import fit_temperature
-from verisight.evaluate.protocol import Select, choose_threshold
+from verisight.evaluate.protocol import Protocol, Select
 from verisight.evaluate.score import score_crops
 from verisight.optim.rule import UpdateRule
 
@@ -157,11 +156,8 @@ def calibrated(path: Path, recipe: Recipe, select: Manifest, crops: CropSet) -> 
     """The card with calibration and threshold, fitted on the scores that the stored weights give."""
     detector = Detector.load(path, runtime="torch")
     scores = score_crops(detector, select, crops, Select)
-    card = detector.card
-    if recipe.evaluate.calibration == "temperature":
-        card = card.model_copy(update={"calibration": fit_temperature(scores)})
-    threshold = choose_threshold(scores, card.calibration, recipe.evaluate.threshold)
-    return card.model_copy(update={"threshold": threshold})
+    calibration, threshold = Protocol(recipe.evaluate).choose(scores)
+    return detector.card.model_copy(update={"calibration": calibration, "threshold": threshold})
 
 
 def _quiet() -> None:

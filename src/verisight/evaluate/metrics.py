@@ -90,8 +90,8 @@ def ece(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = Non
     """Expected calibration error: mean of |share of positives - mean probability| over the bins, by their weight.
 
     Guo et al. 2017, eq. 3, for the probability of the positive class (0..1): `bins` of equal width, the lower edge of
-    each included, and 1 in the last. One class is enough. Noise alone makes it positive, and a bootstrap adds noise: its
-    interval leans upwards.
+    each included, and 1 in the last. One class is enough. Noise alone makes it positive, and a bootstrap adds noise:
+    the interval leans upwards.
     """
     rows = checked(label, probability, weight, needs=(), what="ECE", upper=1)
     at = np.minimum((rows.score * bins).astype(int), bins - 1)

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -157,9 +158,12 @@ class Record(Value):
             raise DataError(folder / "scores.parquet", "was changed after it was written", "evaluate again")
         return scores
 
-    def table(self) -> str:
-        """Markdown: a row for each scope, a column for each metric; controls and figures of others beside the AUC."""
-        known = {metric for figures in self.metrics.values() for metric in figures}
+    def table(self, only: Sequence[str] = ()) -> str:
+        """Markdown: a row for each scope, a column for each metric; controls and figures of others beside the AUC.
+
+        only : the metrics to show; all by default.
+        """
+        known = {metric for figures in self.metrics.values() for metric in figures if not only or metric in only}
         names = [name for name in HEADINGS if name in known] + sorted(known - set(HEADINGS))
         others = sorted({r.source for r in self.reference})
         head = ["", *[HEADINGS.get(n, n) for n in names], *[f"control: {c}" for c in self.controls], *others]

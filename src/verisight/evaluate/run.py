@@ -5,37 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from verisight.core.checkpoint import Card
 from verisight.core.detector import Detector
 from verisight.core.errors import DataError
-from verisight.core.recipe import DataSpec, Reported, validate
+from verisight.core.recipe import DataSpec, EvaluateSpec, Reported, validate
 from verisight.data.crops import face_crops
 from verisight.data.layouts import read_layout
-from verisight.evaluate.intervals import Interval, bootstrap
-from verisight.evaluate.metrics import Metric, auc, balanced_accuracy, ece, eer, false_positive_rate, true_positive_rate
-from verisight.evaluate.protocol import Report, Scores
-from verisight.evaluate.record import Environment, Metrics, Record, now
+from verisight.evaluate.protocol import Protocol, Report, Scores
+from verisight.evaluate.record import Environment, Record, now
 from verisight.evaluate.score import score_crops
 
 
 def evaluate(
-    detector: Detector, spec: DataSpec, *, reference: Sequence[Reported] = (), resamples: int = 2000
+    detector: Detector, spec: DataSpec, *, reference: Sequence[Reported] = ()
 ) -> tuple[Record, Scores[Report]]:
     """Score the test split and report it: all files, and each generator against its matched reals.
 
     spec : the data. Where they bring no splits, the seed of the training cuts them the same way again; for a data set
         that the detector never saw, `splits=[0,0,1]` reports on all of it.
-
     reference : figures of others on the same split, to stand beside ours.
 
     Raises
     ------
     DataError : no test split, or only one class in it.
     """
-    seed = int(detector.card.recipe.get("seed", 0))
+    recipe = detector.card.recipe
+    seed = int(recipe.get("seed", 0))
+    protocol = Protocol(validate(EvaluateSpec, recipe.get("evaluate", {}), detector.name), spec.matched)
     manifest = read_layout(spec, seed)
     report = manifest.split("test")
     crops = face_crops(report, detector.preprocess, whole=spec.faces == "whole")
@@ -43,12 +39,12 @@ def evaluate(
     record = Record(
         name=detector.name,
         detector=f"{detector.name}@{detector.fingerprint}",
-        recipe=detector.card.recipe,
+        recipe=recipe,
         seeds=(seed,),
         data=detector.card.data | {"test": _describe(scores)},
         threshold=detector.threshold,
         calibration=detector.calibrator,
-        metrics=metrics_of(scores, detector, spec.matched, resamples),
+        metrics=protocol.report(scores, detector.calibrator, detector.threshold),
         reference=tuple(reference),
         skipped=crops.skipped,
         scores_fingerprint=scores.fingerprint,
@@ -56,42 +52,6 @@ def evaluate(
         created=now(),
     )
     return record, scores
-
-
-def metrics_of(
-    scores: Scores[Report], detector: Detector, matched: dict[str, tuple[str, ...]], resamples: int
-) -> Metrics:
-    """All metrics on all files; per generator the AUC, the fakes found and the false alarms.
-
-    A generator with matched reals is compared with those and, for contrast, with all; one without, with all.
-    """
-    label, generator, source = scores.label, scores.generator, scores.source
-    out: Metrics = {"all": _figures(scores, np.full(len(label), True), detector, resamples, whole=True)}
-    for name in sorted(set(generator[label == 1])):
-        fakes = (label == 1) & (generator == name)
-        close = (label == 0) & np.isin(source, matched.get(name, ()))
-        if close.any():
-            out[f"{name} vs matched reals"] = _figures(scores, fakes | close, detector, resamples)
-        out[f"{name} vs all reals"] = _figures(scores, fakes | (label == 0), detector, resamples)
-    return out
-
-
-def _figures(
-    scores: Scores[Report], rows: NDArray[np.bool_], detector: Detector, resamples: int, *, whole: bool = False
-) -> dict[str, Interval]:
-    probability = detector.calibrator.probability(scores.score)
-    decision = (probability >= detector.threshold.value).astype(np.float64)
-    wanted: dict[str, tuple[Metric, NDArray[np.float64]]] = {"auc": (auc, scores.score)}
-    if whole:
-        wanted["eer"] = (eer, scores.score)
-        wanted["balanced_accuracy"] = (balanced_accuracy, decision)
-    wanted |= {"tpr": (true_positive_rate, decision), "fpr": (false_positive_rate, decision)}
-    if whole:
-        wanted["ece"] = (ece, probability)
-    return {
-        name: bootstrap(metric, scores.label[rows], value[rows], scores.group[rows], resamples=resamples)
-        for name, (metric, value) in wanted.items()
-    }
 
 
 def data_spec(card: Card, overrides: Sequence[str]) -> DataSpec:
