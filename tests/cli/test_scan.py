@@ -129,8 +129,10 @@ def test_a_pickled_checkpoint_is_never_loaded(scene: Path, tmp_path: Path) -> No
 def test_a_reader_that_goes_away_is_no_error(scene: Path) -> None:
     code = "from verisight.cli.main import run; run()"
     scan = f"{sys.executable} -c '{code}' scan {scene} --format jsonl --ledger none"
-    done = subprocess.run(["bash", "-c", f"{scan} | head -n 1"], capture_output=True, text=True, check=False)
+    pipe = f"{scan} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1] in ("0", "3")  # 3 when all verdicts were out before the reader went
 
 
 def test_a_scan_killed_half_way_goes_on_and_its_ledger_equals_an_uninterrupted_one(tmp_path: Path) -> None:

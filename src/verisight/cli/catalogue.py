@@ -41,10 +41,10 @@ def info(id: Annotated[str, typer.Argument(help="An id of `verisight list`, or a
     from rich.table import Table
 
     from verisight.core import catalogue
-    from verisight.core.checkpoint import fingerprint, load_card
+    from verisight.core.checkpoint import load_card, verdict_fingerprint
     from verisight.core.detector import checkpoint_path
 
-    table = Table(box=None, show_header=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     is_file = id.endswith(".safetensors")
@@ -57,7 +57,7 @@ def info(id: Annotated[str, typer.Argument(help="An id of `verisight list`, or a
     if entry is None or entry.kind == "detector":
         path = checkpoint_path(id)
         card = load_card(path)
-        table.add_row("fingerprint", fingerprint(path))
+        table.add_row("fingerprint", verdict_fingerprint(path))
         table.add_row("method", card.method)
         table.add_row("threshold", f"{card.threshold.value:.4f} ({card.threshold.rule}, {card.threshold.fitted_on})")
         table.add_row("temperature", f"{card.calibration.temperature:.4f} ({card.calibration.fitted_on})")

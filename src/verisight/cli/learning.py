@@ -55,11 +55,13 @@ def eval_(
 
     Example: verisight eval deepfake-erm data.path=my-photos data.layout=folder
     """
-    from verisight.core.detector import Detector
+    from verisight.core.checkpoint import load_card
+    from verisight.core.detector import Detector, checkpoint_path
     from verisight.evaluate.run import data_spec, evaluate
 
+    spec = data_spec(load_card(checkpoint_path(detector)), overrides or [])
     loaded = Detector.load(detector)
-    record, scores = evaluate(loaded, data_spec(loaded.card, overrides or []))
+    record, scores = evaluate(loaded, spec)
     folder = out or Path("runs") / loaded.name / "record"
     record.save(folder, scores)
     typer.echo(f"{record.table()}\n\nrecord: {folder}")

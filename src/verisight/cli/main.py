@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 
 import typer
@@ -38,7 +37,3 @@ def run() -> None:
     except KeyboardInterrupt:
         print("verisight: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader has gone (`| head`): nothing is wrong, and Python must not complain while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.DONE)

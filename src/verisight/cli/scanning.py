@@ -52,23 +52,28 @@ def scan(
 
     Files that this detector has judged before are not opened again; a killed scan goes on where it was.
     """
+    import os
     import sys
 
+    from verisight.core.errors import ExitCode
     from verisight.scan.inputs import Inputs
     from verisight.scan.session import scan_session
 
-    failed = scan_session(
-        Inputs(paths, sys.stdin),
-        detector=detector,
-        format=format.value,
-        report=report,
-        ledger=ledger,
-        force=force,
-        runtime=runtime.value,
-    )
+    try:
+        failed = scan_session(
+            Inputs(paths, sys.stdin),
+            detector=detector,
+            format=format.value,
+            report=report,
+            ledger=ledger,
+            force=force,
+            runtime=runtime.value,
+        )
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing is wrong, and Python must not complain while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.DONE) from None
     if failed:
-        from verisight.core.errors import ExitCode
-
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 

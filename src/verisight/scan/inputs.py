@@ -43,10 +43,11 @@ class Inputs(Iterable[Path]):
 
     Examples
     --------
-    >>> folder = getfixture("tmp_path")
-    >>> for name in ("b.jpg", "a.jpg", "notes.txt", ".hidden.jpg"):
-    ...     (folder / name).touch()
-    >>> [path.name for path in Inputs([str(folder), str(folder / "notes.txt")])]
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("b.jpg", "a.jpg", "notes.txt", ".hidden.jpg"):
+    ...         Path(folder, name).touch()
+    ...     [path.name for path in Inputs([folder, f"{folder}/notes.txt"])]
     ['a.jpg', 'b.jpg', 'notes.txt']
     """
 

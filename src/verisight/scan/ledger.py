@@ -62,9 +62,9 @@ class Ledger:
 
     Examples
     --------
-    >>> url = f"sqlite:///{getfixture('tmp_path')}/case.sqlite"
-    >>> verdict = Verdict(path="a.jpg", status="failed", threshold=0.5, detector="d@1", seconds=0.1)
-    >>> with Ledger(url) as ledger:
+    >>> from tempfile import TemporaryDirectory
+    >>> verdict = Verdict(path="a.jpg", status="abstained", threshold=0.5, detector="d@1", seconds=0.1)
+    >>> with TemporaryDirectory() as folder, Ledger(f"sqlite:///{folder}/case.sqlite") as ledger:
     ...     ledger.record(Path("a.jpg"), "c0ffee", "d@1", verdict)
     ...     ledger.lookup("c0ffee", "d@1") == verdict
     True
@@ -73,7 +73,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._name = "ledger " + re.sub(r"://.*@", "://***@", url)  # a password belongs in no message
         self._lock = threading.Lock()  # SQLite has one writer; the threads of a scan take turns
-        with self._explaining("cannot be opened", "a file is named like sqlite:///FILE"):
+        with self._explaining("cannot be opened", "" if "://" in url else f"for a file: sqlite:///{url}"):
             try:
                 self._engine = sa.create_engine(url)
             except ModuleNotFoundError as error:

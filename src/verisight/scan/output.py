@@ -10,8 +10,9 @@ from typing import Protocol, Self, TextIO
 
 from verisight.scan.verdict import Verdict
 
-WORDS = {"fake": "fake", "real": "no forgery found"}  # a detector cannot prove that something is real
-STYLES = {"fake": "bold red", "no forgery found": "green", "abstained": "yellow", "failed": "magenta"}
+# A detector cannot prove that something is real: neither the words nor a green light may say so.
+WORDS = {"fake": "fake", "real": "no forgery found"}
+STYLES = {"fake": "bold red", "no forgery found": "cyan", "abstained": "yellow", "failed": "magenta"}
 _FILE = 42  # the column of the table where the file begins
 
 
@@ -101,7 +102,8 @@ class Csv:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._rows = csv.writer(stream, lineterminator="\n")
+        # All text is quoted: csv leaves a carriage return bare, at which every reader would end the row.
+        self._rows = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def __enter__(self) -> Self:
         self._rows.writerow(self.COLUMNS)
@@ -123,15 +125,18 @@ class Csv:
 
 
 class Table:
-    """For people: a row a file as it is judged, then a line that counts. Colour only on a terminal."""
+    """For people: a row a file as it is judged, then a line that counts. Colour only on a terminal.
+
+    console : for a progress bar that is to stay below the rows.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
 
-        self._console = Console(file=stream, highlight=False, emoji=False)
+        self.console = Console(file=stream, highlight=False, emoji=False)
         # A file or a pipe has no width: nothing is shortened there.
-        self._room = max(20, self._console.width - _FILE) if self._console.is_terminal else 10_000
-        self._cells = "█░" if self._console.encoding.startswith("utf") else "#."
+        self._room = max(20, self.console.width - _FILE) if self.console.is_terminal else 10_000
+        self._cells = "█░" if self.console.encoding.startswith("utf") else "#."
         self._counts = dict.fromkeys(STYLES, 0)
 
     def __enter__(self) -> Self:
@@ -169,15 +174,10 @@ class Table:
         return self._cells[0] * filled + self._cells[1] * (10 - filled)
 
     def _print(self, *parts: tuple[str, str]) -> None:
-        """One line, in one write. On a terminal it first clears the line on which a progress bar may stand."""
-        from rich.control import Control
-        from rich.segment import ControlType
+        """One line of text and style pairs; no markup, since file names may hold brackets."""
         from rich.text import Text
 
-        with self._console:
-            if self._console.is_terminal:
-                self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
-            self._console.print(Text.assemble(*parts), soft_wrap=True)
+        self.console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def writer(format: str, stream: TextIO) -> Writer:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from verisight.core.aggregate import aggregate
 from verisight.core.catalogue import DEFAULT_DETECTOR
 from verisight.core.detector import Detector
-from verisight.core.errors import InputError, one_line
-from verisight.data.faces import Face, FaceFinder, crop_face, face_finder
+from verisight.core.errors import InputError, VerisightError, one_line
+from verisight.data.faces import Face, FaceFinder, crop_face, face_finder, judgeable
 from verisight.data.media import LIMITS, Limits, open_media
 from verisight.data.preprocess import normalise
 from verisight.scan.ledger import Ledger, content_hash
@@ -48,6 +48,10 @@ def scan_files(
     A file that cannot be read gives a verdict with status `failed`; nothing is raised for it.
     """
     loaded = detector if isinstance(detector, Detector) else Detector.load(detector)
+    if ledger is not None and loaded.fingerprint == Detector.NO_FINGERPRINT:
+        raise VerisightError(
+            loaded.name, "has no fingerprint, so a ledger could not tell it from another", "give it one"
+        )
     scanner = Scanner(loaded, finder or face_finder(), limits)
     workers = os.cpu_count() or 1
     waiting: deque[Future[Verdict]] = deque()
@@ -107,10 +111,9 @@ class Scanner:
         for frame in media:
             pictures += 1
             for face in self.finder(frame.rgb):
-                if face.score < self.detector.preprocess.min_face_score:
-                    continue
-                largest_px = max(largest_px, face.size_px)
-                if face.size_px >= self.detector.preprocess.min_face_px:
+                if face.score >= self.detector.preprocess.min_face_score:
+                    largest_px = max(largest_px, face.size_px)
+                if judgeable(face, self.detector.preprocess):
                     crops.append(crop_face(frame.rgb, face, self.detector.preprocess))
                     faces.append((face, frame.time_s))
         if not faces:

@@ -41,10 +41,12 @@ def scan_session(
     total = paths.count() if isinstance(paths, Inputs) and sys.stderr.isatty() else None
     with contextlib.ExitStack() as stack:
         book = None if ledger == "none" else stack.enter_context(Ledger(ledger or default_ledger()))
-        out = stack.enter_context(writer(format, stream or sys.stdout))
+        out_stream = stream or sys.stdout
+        out = stack.enter_context(writer(format, out_stream))
         verdicts = scan_files(paths, detector=loaded, ledger=book, force=force)
-        console = out.console if isinstance(out, Table) and out.console.is_terminal else None
-        for verdict in track(verdicts, "scanning", total, console):
+        table = out.console if isinstance(out, Table) and out.console.is_terminal else None
+        barred = table is None and out_stream.isatty()  # a bar would stand in the middle of JSON on a terminal
+        for verdict in verdicts if barred else track(verdicts, "scanning", total, table):
             out.write(verdict)
             failed += verdict.status == "failed"
             if report is not None:
