@@ -24,6 +24,7 @@ from verisight.core.checkpoint import (
     load_card,
     load_tensors,
     save_checkpoint,
+    verdict_fingerprint,
 )
 from verisight.core.errors import MissingWeights
 from verisight.core.preprocess import Preprocess
@@ -67,11 +68,12 @@ def test_a_crash_while_saving_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     path = tmp_path / "mine.safetensors"
     save_checkpoint(path, TENSORS, CARD)
 
-    def half(_: Any, part: Path, **__: Any) -> None:
-        Path(part).write_bytes(b"half a fi")
+    def half(part: Path, _: bytes) -> None:
+        with open(part, "wb") as file:
+            file.write(b"half a fi")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(safetensors.numpy, "save_file", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, {}, CARD.model_copy(update={"name": "other"}))
     assert load_card(path) == CARD
@@ -225,3 +227,33 @@ def test_probability_keeps_the_shape_and_grows_with_the_score() -> None:
 def test_a_temperature_that_would_turn_scores_around_is_refused(temperature: float) -> None:
     with pytest.raises(ValidationError, match="temperature"):
         Calibration(temperature=temperature)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"metrics": {"AUC": 0.9}, "notes": "more words", "licence": "another"}, True),
+        ({"threshold": Threshold(value=0.6, rule="balanced", fitted_on="x")}, False),
+        ({"calibration": Calibration(temperature=2.0)}, False),
+        ({"preprocess": Preprocess(size=64)}, False),
+        ({"aggregate": "mean-of-frame-max"}, False),
+        ({"name": "other"}, False),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else str(value),
+)
+def test_the_verdict_fingerprint_changes_with_what_a_verdict_depends_on_alone(
+    tmp_path: Path, changes: dict[str, Any], same: bool
+) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", TENSORS, CARD)
+    save_checkpoint(tmp_path / "b.safetensors", TENSORS, CARD.model_copy(update=changes))
+    first, second = (verdict_fingerprint(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert (first == second) is same
+
+
+def test_the_verdict_fingerprint_changes_with_a_single_weight(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", TENSORS, CARD)
+    name, tensor = next((n, t) for n, t in TENSORS.items() if t.size)
+    changed = {**TENSORS, name: np.where(np.arange(tensor.size).reshape(tensor.shape) == 0, tensor + 1, tensor)}
+    changed[name] = changed[name].astype(tensor.dtype)
+    save_checkpoint(tmp_path / "b.safetensors", changed, CARD)
+    assert verdict_fingerprint(tmp_path / "a.safetensors") != verdict_fingerprint(tmp_path / "b.safetensors")

@@ -11,7 +11,7 @@ import pytest
 
 from verisight.core import detector
 from verisight.core.catalogue import DEFAULT_DETECTOR
-from verisight.core.checkpoint import Card, fingerprint
+from verisight.core.checkpoint import Card, verdict_fingerprint
 from verisight.core.detector import Detector, checkpoint_path
 from verisight.core.errors import InputError, MissingWeights
 from verisight.core.places import WEIGHTS
@@ -114,7 +114,7 @@ def test_a_score_does_not_depend_on_the_batch_it_came_in(tiny_checkpoint: Path) 
 
 
 def test_a_checkpoint_is_known_by_its_content(tiny_checkpoint: Path) -> None:
-    assert Detector.load(str(tiny_checkpoint), runtime="torch").fingerprint == fingerprint(tiny_checkpoint)
+    assert Detector.load(str(tiny_checkpoint), runtime="torch").fingerprint == verdict_fingerprint(tiny_checkpoint)
 
 
 def test_a_name_of_the_catalogue_is_a_file_of_the_package() -> None:

@@ -96,7 +96,7 @@ def test_another_checkpoint_does_not_meet_the_first_ones_export(
 ) -> None:
     """Under the same file name: the cache goes by content."""
     other = tmp_path / tiny_checkpoint.name
-    save_checkpoint(other, load_tensors(tiny_checkpoint), load_card(tiny_checkpoint).model_copy(update={"notes": "x"}))
+    save_checkpoint(other, load_tensors(tiny_checkpoint), load_card(tiny_checkpoint).model_copy(update={"name": "x"}))
 
     def asked(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

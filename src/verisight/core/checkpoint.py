@@ -71,11 +71,11 @@ class Card(Value):
 
 def save_checkpoint(path: Path, tensors: Tensors, card: Card) -> None:
     """Write atomically: an interrupted save leaves the old file or none."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    save_file(dict(tensors), part, metadata={_KEY: card.model_dump_json()})
+    part.write_bytes(save(dict(tensors), metadata={_KEY: card.model_dump_json()}))
     os.replace(part, path)
 
 
@@ -109,6 +109,22 @@ def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
     with _refusing_foreign(path):
         return dict(load_file(path))
+
+
+def verdict_fingerprint(path: Path) -> str:
+    """16 hex digits over all of a checkpoint that a verdict depends on: tensors, preprocess, aggregate, calibration,
+    threshold.
+
+    Words on the card (metrics, notes, licence) may change without making the ledger judge anew or a record stray.
+    """
+    judges = load_card(path).model_dump_json(
+        include={"name", "method", "positive", "preprocess", "aggregate", "calibration", "threshold"}
+    )
+    with open(path, "rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))  # the header, which holds the card, is passed over
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(judges.encode())
+    return digest.hexdigest()[:16]
 
 
 def fingerprint(path: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verisight.core import catalogue
-from verisight.core.checkpoint import Calibration, Card, Threshold, fingerprint, load_card
+from verisight.core.checkpoint import Calibration, Card, Threshold, load_card, verdict_fingerprint
 from verisight.core.errors import InputError, MissingWeights, nearest
 from verisight.core.places import WEIGHTS
 from verisight.core.preprocess import Preprocess
@@ -27,7 +27,8 @@ class Detector:
     ----------
     card : what the detector says of itself.
     scorer : (N, 3, S, S) float32, normalised by `card.preprocess` -> (N,) float32 logits, higher = positive.
-    fingerprint : identifies the weights; part of the key under which the scan ledger remembers a verdict.
+    fingerprint : identifies what its verdicts depend on; part of the key under which the scan ledger remembers a
+        verdict.
 
     Examples
     --------
@@ -39,7 +40,9 @@ class Detector:
     array([1., 1.], dtype=float32)
     """
 
-    def __init__(self, card: Card, scorer: Scorer, fingerprint: str = "none") -> None:
+    NO_FINGERPRINT = "none"
+
+    def __init__(self, card: Card, scorer: Scorer, fingerprint: str = NO_FINGERPRINT) -> None:
         self.card = card
         self.fingerprint = fingerprint
         self._scorer = scorer
@@ -60,7 +63,7 @@ class Detector:
         path = checkpoint_path(name_or_path)
         card = load_card(path)
         scorer = onnx_scorer(path, card) if runtime == "onnx" else torch_scorer(path, card)
-        return cls(card, scorer, fingerprint(path))
+        return cls(card, scorer, verdict_fingerprint(path))
 
     @property
     def name(self) -> str:

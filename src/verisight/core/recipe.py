@@ -39,7 +39,7 @@ class DataSpec(Value):
     matched : generator -> the sources of the reals it is compared with; others are compared with all reals.
     """
 
-    path: str
+    path: Annotated[str, Field(coerce_numbers_to_str=True)]  # a folder may be called 2024
     layout: str = "folder"
     splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
     faces: Literal["find", "whole"] = "find"
@@ -149,7 +149,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         of range, a value still to be filled in (`???`).
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     if not Path(path).is_file():
@@ -159,13 +159,18 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(override, "an override has the form key=value", "for instance: data.path=DIR")
     try:
         loaded = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
-        tree = OmegaConf.to_container(loaded, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = getattr(error, "full_key", "") or "a value"
-        raise RecipeError(path, f"'{key}' must be given", f"add: {key}=...") from error
+        tree = OmegaConf.to_container(loaded, resolve=True)
+        missing = sorted(OmegaConf.missing_keys(loaded))
     except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:  # TypeError: a list at the top
         raise RecipeError(path, f"not a readable recipe ({one_line(error)})") from error
-    return validate(Recipe, tree, str(path))
+    try:
+        recipe = validate(Recipe, tree, str(path))
+    except RecipeError as error:
+        if not missing or "unknown key" in error.reason:  # a misspelt key is why another one is missing
+            raise
+    if missing:
+        raise RecipeError(path, f"'{missing[0]}' must be given", f"add: {missing[0]}=...")
+    return recipe
 
 
 def validate(model: type[ValueT], tree: Any, where: str) -> ValueT:

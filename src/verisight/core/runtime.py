@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verisight.core import catalogue
-from verisight.core.checkpoint import Card, fingerprint, load_tensors
-from verisight.core.errors import VerisightError
+from verisight.core.checkpoint import Card, load_tensors, verdict_fingerprint
+from verisight.core.errors import MissingWeights, VerisightError
 from verisight.core.places import cache_folder
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def torch_scorer(path: Path, card: Card) -> Scorer:
 
 def onnx_scorer(path: Path, card: Card) -> Scorer:
     """Score with ONNX Runtime on the CPU. The first call on a machine exports the network and keeps it."""
-    exported = cache_folder() / "onnx" / f"{fingerprint(path)}-v{version('verisight')}.onnx"
+    exported = cache_folder() / "onnx" / f"{verdict_fingerprint(path)}-v{version('verisight')}.onnx"
     if not exported.is_file():
         log.warning("preparing %s for this machine (once, about 20 s)", card.name)
         _export(_network(path, card), card.preprocess.size, exported)
@@ -67,7 +67,11 @@ def onnx_session(path: Path) -> Any:
 def _network(path: Path, card: Card) -> torch.nn.Module:
     """The method's network with the checkpoint's weights, in eval mode: (N, 3, S, S) -> (N,)."""
     method = catalogue.find(card.method, "method").load()
-    network: torch.nn.Module = method.scoring_network(card, load_tensors(path))
+    try:
+        network: torch.nn.Module = method.scoring_network(card, load_tensors(path))
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MissingWeights(path, f"its recipe and tensors do not make a {card.method} ({reason})") from error
     return network.eval()
 
 
