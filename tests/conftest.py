@@ -2,14 +2,15 @@
 
 portrait        NASA's portrait of Eileen Collins (skimage), (512, 512, 3) uint8 RGB, read-only.
 tiny_folder     real/ and fake/ with 12 synthetic 48 px PNGs each, in groups of two; fakes carry fine stripes.
-tiny_checkpoint a deepfake/erm checkpoint of a random 0.4 M network (test_resnet) at 32 px. No export has been made of
-it. shared_data     the folder of the data packs; the test is skipped where it is absent (mark such a test `realdata`).
+tiny_checkpoint a deepfake/erm checkpoint of a random 0.4 M network (test_resnet) at 32 px, not exported yet.
+shared_data     the folder of the data packs; the test is skipped where it is absent (mark such a test `realdata`).
 
 Every test runs with VERISIGHT_CACHE in a temporary folder of the session: nobody's own cache is read or written.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,11 @@ hypothesis.settings.load_profile("verisight")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one for all workers: a network is exported once a run, not once a worker
+        base = base.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VERISIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("VERISIGHT_CACHE", str(base / "verisight-cache"))
         yield
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from verisight.core.recipe import Recipe
 from verisight.data.crops import CropSet
-from verisight.data.loaders import Draws, balanced_weights, select_loader, training_loader
+from verisight.data.loaders import Crops, Draws, balanced_weights, select_loader, training_loader
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 
@@ -144,6 +144,13 @@ def test_another_epoch_or_seed_augments_anew() -> None:
     first = batches(0, 0)
     assert not any(equal(a, b) for a, b in zip(first, batches(0, 1), strict=True))
     assert not any(equal(a, b) for a, b in zip(first, batches(0, 0, seed=1), strict=True))
+
+
+def test_one_crop_is_the_same_within_an_epoch_and_another_in_the_next() -> None:
+    data = Crops(*samples([0, 1]), recipe(), augmented=True)
+    first = data[0, 1].inputs
+    assert data[0, 1].inputs.equal(first)
+    assert not data[1, 1].inputs.equal(first)
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(3, [3]), (4, [4]), (7, [4]), (8, [4, 4]), (10, [4, 4])])

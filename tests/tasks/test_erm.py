@@ -105,9 +105,12 @@ def test_only_the_share_of_the_smoothing_is_paid_for_a_certain_and_right_answer(
 
 def test_losses_reach_every_weight() -> None:
     method = made()
+    for parameter in method.parameters():  # timm starts the last scale of a residual branch at zero
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter)
     gradients = torch.autograd.grad(method.losses(batch([0, 1, 1, 0])).total, list(method.parameters()))
     assert all(g.isfinite().all() for g in gradients)
-    assert sum(bool(g.any()) for g in gradients) == len(gradients)
+    assert all(g.any() for g in gradients)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])

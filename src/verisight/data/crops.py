@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from verisight.core.errors import DataError, InputError
 from verisight.core.places import cache_folder
 from verisight.core.preprocess import Preprocess
 from verisight.core.progress import track
-from verisight.data.faces import FaceFinder, crop_face, face_finder, finish
+from verisight.data.faces import FaceFinder, crop_face, face_finder, finish, judgeable
 from verisight.data.manifest import Manifest
 from verisight.data.media import open_media
 from verisight.data.quality import Picture
@@ -47,13 +48,18 @@ class CropSet:
 def face_crops(manifest: Manifest, preprocess: Preprocess, *, whole: bool = False) -> CropSet:
     """Decode, find and cut the largest face of every sampled picture of every file.
 
-    whole : the pictures are face crops already and are used as they are.
+    whole : the pictures are face crops already; their central square is used as it is.
 
     Raises
     ------
     DataError : not one file gave a crop.
     """
-    key = {"manifest": manifest.fingerprint(), "preprocess": preprocess.model_dump(mode="json"), "whole": whole}
+    key = {
+        "manifest": manifest.fingerprint(),
+        "preprocess": preprocess.model_dump(mode="json"),
+        "whole": whole,
+        "version": version("verisight"),
+    }
     files = hashlib.sha256("\n".join(map(_stamp, manifest.paths())).encode()).hexdigest()
     name = hashlib.sha256(json.dumps([key, files], sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder() / "crops" / name
@@ -122,12 +128,18 @@ def _iterate(
 ) -> Iterator[tuple[Picture, float, Points]]:
     for frame in open_media(path, frames=preprocess.frames):
         if whole:
-            crop = finish(frame.rgb, preprocess)
+            crop = finish(_central_square(frame.rgb), preprocess)
         else:
-            faces = [f for f in finder(frame.rgb) if f.score >= preprocess.min_face_score]
+            faces = [f for f in finder(frame.rgb) if judgeable(f, preprocess)]
             if not faces:
                 continue
             crop = crop_face(frame.rgb, max(faces, key=lambda f: f.size_px), preprocess)
         inside = finder(crop)
         seen = inside[0].landmarks if inside else None
         yield crop, frame.time_s or 0.0, np.full((5, 2), np.nan, np.float32) if seen is None else seen
+
+
+def _central_square(picture: Picture) -> Picture:
+    side = min(picture.shape[:2])
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    return picture[top : top + side, left : left + side]

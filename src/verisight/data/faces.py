@@ -94,6 +94,11 @@ class YuNet:
         return score[cells], np.concatenate([centre - size / 2, size], axis=1), points
 
 
+def judgeable(face: Face, preprocess: Preprocess) -> bool:
+    """Whether a face is sure and large enough: the same for training and scanning."""
+    return face.score >= preprocess.min_face_score and face.size_px >= preprocess.min_face_px
+
+
 def crop_face(picture: Picture, face: Face, preprocess: Preprocess) -> Picture:
     """The square crop of a face, (S, S, 3) uint8 with S = `preprocess.size`.
 

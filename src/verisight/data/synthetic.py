@@ -13,10 +13,9 @@ def blended_forgery(picture: Picture, face: Face) -> Picture:
     """The picture with another version of its own face blended in.
 
     The inner face is mirrored, shrunk to two fifths and enlarged again, shifted in colour, and blended over a soft
-    ellipse about the five landmarks: the traces of a face swap (soft inner face, seam, colour step) without
-    a second person.
+    ellipse in the face box: the traces of a face swap (soft inner face, seam, colour step) without a second person.
 
-    picture : (H, W, 3) uint8 RGB. face : with landmarks.
+    picture : (H, W, 3) uint8 RGB. face : of that picture.
     """
     x, y, w, h = (round(v) for v in face.box)
     height, width = picture.shape[:2]
