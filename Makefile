@@ -13,10 +13,10 @@ demo: .venv/demo  ## build a small scene, scan it, write demo-out/report.html
 	@$(BIN)/verisight demo --out demo-out
 
 test: .venv/dev  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: .venv/dev  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
