@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from verisight.core.recipe import Recipe
 from verisight.data.crops import CropSet
-from verisight.data.loaders import Crops, Draws, balanced_weights, select_loader, training_loader
+from verisight.data.loaders import Crops, Draw, Draws, balanced_weights, select_loader, training_loader
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 
@@ -88,7 +88,7 @@ def test_every_label_has_mass_one_and_every_group_in_it_the_same(rows: list[tupl
 # --- draws ---
 
 
-def drawn(seed: int, epoch: int, weights: np.ndarray | None = None) -> list[tuple[int, int]]:
+def drawn(seed: int, epoch: int, weights: np.ndarray | None = None) -> list[Draw]:
     draws = Draws(np.ones(30) if weights is None else weights, seed)
     draws.set_epoch(epoch)
     return list(draws)
@@ -101,9 +101,10 @@ def test_draws_hang_on_seed_and_epoch_alone() -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     assert drawn(5, 2) == first
-    assert [i for _, i in drawn(5, 3)] != [i for _, i in first]
-    assert [i for _, i in drawn(6, 2)] != [i for _, i in first]
-    assert {epoch for epoch, _ in first} == {2}
+    assert [draw.crop for draw in drawn(5, 3)] != [draw.crop for draw in first]
+    assert [draw.crop for draw in drawn(6, 2)] != [draw.crop for draw in first]
+    assert {draw.epoch for draw in first} == {2}
+    assert [draw.nth for draw in first] == list(range(30))
 
 
 def test_an_epoch_is_as_long_as_the_set_and_iterating_again_repeats_it() -> None:
@@ -114,7 +115,7 @@ def test_an_epoch_is_as_long_as_the_set_and_iterating_again_repeats_it() -> None
 
 def test_draws_follow_the_weights() -> None:
     weights = np.repeat([3.0, 1.0, 0.0], 1000)
-    count = Counter(i // 1000 for _, i in drawn(0, 0, weights))
+    count = Counter(draw.crop // 1000 for draw in drawn(0, 0, weights))
     assert count[2] == 0
     assert count[0] / 3000 == pytest.approx(0.75, abs=0.04)  # 5 standard deviations
 
@@ -146,11 +147,12 @@ def test_another_epoch_or_seed_augments_anew() -> None:
     assert not any(equal(a, b) for a, b in zip(first, batches(0, 0, seed=1), strict=True))
 
 
-def test_one_crop_is_the_same_within_an_epoch_and_another_in_the_next() -> None:
+def test_a_draw_is_always_the_same_picture_and_the_next_draw_of_the_crop_another() -> None:
     data = Crops(*samples([0, 1]), recipe(), augmented=True)
-    first = data[0, 1].inputs
-    assert data[0, 1].inputs.equal(first)
-    assert not data[1, 1].inputs.equal(first)
+    first = data[Draw(0, 0, 1)].inputs
+    assert data[Draw(0, 0, 1)].inputs.equal(first)
+    assert not data[Draw(0, 1, 1)].inputs.equal(first)
+    assert not data[Draw(1, 0, 1)].inputs.equal(first)
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(3, [3]), (4, [4]), (7, [4]), (8, [4, 4]), (10, [4, 4])])

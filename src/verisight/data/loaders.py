@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,14 @@ from verisight.data.preprocess import normalise
 from verisight.data.quality import Picture
 from verisight.data.selfblend import change, self_blend
 
-Draw = tuple[int, int]  # epoch, position in the crop set
+
+class Draw(NamedTuple):
+    """The `nth` draw of an epoch, and the crop that it fell on. Randomness goes by the first two: a crop that is drawn
+    twice is augmented in two ways."""
+
+    epoch: int
+    nth: int
+    crop: int
 
 
 class Draws(Sampler[Draw], Sized):
@@ -39,12 +46,12 @@ class Draws(Sampler[Draw], Sized):
 
     def __iter__(self) -> Iterator[Draw]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        for position in rng.choice(len(self), size=len(self), p=self.weights):
-            yield self.epoch, int(position)
+        for nth, crop in enumerate(rng.choice(len(self), size=len(self), p=self.weights)):
+            yield Draw(self.epoch, nth, int(crop))
 
 
 class Crops(Dataset[Batch]):
-    """Crops as batches of one; item (epoch, i) is always the same picture.
+    """Crops as batches of one; a draw is always the same picture.
 
     augmented : false gives every crop as it is, in every epoch.
     """
@@ -56,10 +63,10 @@ class Crops(Dataset[Batch]):
         self.domain = np.unique(manifest.domain().astype(str), return_inverse=True)[1][crops.row]
 
     def __getitem__(self, draw: Draw) -> Batch:
-        epoch, i = draw
+        i = draw.crop
         picture = np.asarray(self.crops.images[i])
         if self.augmented:
-            rng = np.random.default_rng((self.recipe.seed, epoch, i))
+            rng = np.random.default_rng((self.recipe.seed, draw.epoch, draw.nth))
             picture = augment(self._pseudo(i, picture, rng), self.recipe.augment, rng)
         return Batch(
             inputs=torch.from_numpy(normalise(picture[None], self.recipe.preprocess)[0]),
@@ -124,5 +131,5 @@ def collate(samples: list[Batch]) -> Batch:
 def select_loader(crops: CropSet, manifest: Manifest, recipe: Recipe) -> DataLoader[Batch]:
     """The crops of the select split in order, as they are."""
     data = Crops(crops, manifest, recipe, augmented=False)
-    draws = [(0, i) for i in range(len(crops.row))]
+    draws = [Draw(0, i, i) for i in range(len(crops.row))]
     return DataLoader(data, batch_size=64, sampler=draws, collate_fn=collate)
