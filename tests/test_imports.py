@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import library as operators
 
 from verisight.core import torchvision_ops
 
@@ -86,7 +87,7 @@ def test_libraries_over_torchvision_import_after_the_operators_are_ensured(libra
 def test_ensuring_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torchvision_ops.ensure()
     before = str(torch.ops.torchvision.nms.default._schema)
-    monkeypatch.setattr(torch.library, "define", no_definition)
+    monkeypatch.setattr(operators, "define", no_definition)
     torchvision_ops.ensure.__wrapped__()  # past the cache, as a second process-wide caller without it would be
     assert str(torch.ops.torchvision.nms.default._schema) == before
 
@@ -99,14 +100,14 @@ def test_a_compiled_part_that_loads_is_left_to_bring_its_own_operators(
     spec = ModuleSpec("torchvision", None, origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     monkeypatch.setattr(torch.ops, "load_library", loaded.append)
-    monkeypatch.setattr(torch.library, "define", no_definition)
+    monkeypatch.setattr(operators, "define", no_definition)
     torchvision_ops.ensure.__wrapped__()
     assert loaded == [str(tmp_path / "_C.so")]
 
 
 def test_without_torchvision_there_is_nothing_to_ensure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(torch.library, "define", no_definition)
+    monkeypatch.setattr(operators, "define", no_definition)
     torchvision_ops.ensure.__wrapped__()
 
 

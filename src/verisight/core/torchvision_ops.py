@@ -20,16 +20,17 @@ def ensure() -> None:
     from pathlib import Path
 
     import torch
+    from torch import library as operators
 
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return
-    for library in Path(spec.origin).parent.glob("_C*.so"):
+    for compiled in Path(spec.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(str(compiled))  # type: ignore[no-untyped-call]
             return
         except OSError:
             continue
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f"torchvision::{name}", _SCHEMA)
+            operators.define(f"torchvision::{name}", _SCHEMA)
