@@ -54,7 +54,11 @@ def ship(runs: Path) -> None:
 
 
 def seeds_table(records: list[Record]) -> str:
-    """Markdown: AUC of each seed, their mean and standard deviation."""
+    """Markdown: AUC of each seed, their mean and standard deviation; a sentence where there is one seed only."""
+    if len(records) == 1:
+        return (
+            "One seed so far: the intervals above say what the test data leave open, not what another training would."
+        )
     head = ["", *[f"seed {r.seeds[0]}" for r in records], "mean", "sd"]
     lines = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
     for scope in records[0].metrics:
@@ -80,7 +84,7 @@ def render(template: Path) -> str:
     ]
     matched = [figures["auc"].value for scope, figures in first.metrics.items() if scope.endswith("matched reals")]
     return template.read_text().format(
-        table=first.table(),
+        table=first.table(only=("auc", "tpr", "fpr")),
         seeds=seeds_table(records),
         data=data,
         threshold=f"{first.threshold.value:.3f}",
