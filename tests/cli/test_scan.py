@@ -35,7 +35,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cli(*arguments: object, stdin: str | None = None, **kwargs) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from verisight.cli.main import run; run()", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, **kwargs)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=240, **kwargs)
 
 
 def test_jsonl_is_one_object_a_file_with_the_documented_keys_in_order(scene: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_reader_that_goes_away_is_no_error(scene: Path) -> None:
     code = "from verisight.cli.main import run; run()"
     scan = f"{sys.executable} -c '{code}' scan {scene} --format jsonl --ledger none"
     pipe = f"{scan} | head -n 1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False, timeout=240)
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1] in ("0", "3")  # 3 when all verdicts were out before the reader went
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +162,26 @@ def test_another_detector_judges_anew(tmp_path: Path) -> None:
         (verdict,) = judge([path], detector=other, ledger=ledger)
         assert verdict.detector == "brightness@beef"
         assert len(list(ledger.rows())) == 2
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_scan_that_is_dropped_while_workers_run_waits_for_none_of_them(tmp_path: Path) -> None:
+    """The last reference goes away inside a worker while another needs that worker to go on: once a deadlock."""
+    calls, held = itertools.count(), list[object]()
+    dropped, closed = threading.Event(), threading.Event()
+
+    def dropping(picture: np.ndarray) -> list[Face]:
+        call = next(calls)
+        if call == 1:
+            dropped.wait(20)
+            held.clear()
+            closed.set()
+        elif call > 1:
+            closed.wait(20)
+        return everywhere(picture)
+
+    files = itertools.repeat(grey(tmp_path, 9))
+    held.append(scan_files(files, detector=brightness_detector(), finder=dropping))
+    next(held[0])
+    dropped.set()
+    assert closed.wait(10)

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def scan_files(
     force: bool = False,
     finder: FaceFinder | None = None,
     limits: Limits = LIMITS,
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, None]:
     """Judge files one after the other; a verdict a file, in the order given, as soon as it is ready.
 
     paths : files; a generator is read as it is consumed, so a million of them need no memory.
@@ -55,17 +55,19 @@ def scan_files(
     scanner = Scanner(loaded, finder or face_finder(), limits)
     workers = os.cpu_count() or 1
     waiting: deque[Future[Verdict]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for path in paths:
-                waiting.append(pool.submit(scanner.remembered, path, ledger, force))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for path in paths:
+            waiting.append(pool.submit(scanner.remembered, path, ledger, force))
+            if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
-        finally:  # an interrupted scan starts no further file
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # An interrupted scan starts no further file. It must not wait for those in hand either: a generator that nobody
+        # holds is closed by whatever thread collects garbage, which may be one of the pool's, and that would wait for
+        # itself.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Scanner:

@@ -43,7 +43,7 @@ def scan_session(
         book = None if ledger == "none" else stack.enter_context(Ledger(ledger or default_ledger()))
         out_stream = stream or sys.stdout
         out = stack.enter_context(writer(format, out_stream))
-        verdicts = scan_files(paths, detector=loaded, ledger=book, force=force)
+        verdicts = stack.enter_context(contextlib.closing(scan_files(paths, detector=loaded, ledger=book, force=force)))
         table = out.console if isinstance(out, Table) and out.console.is_terminal else None
         barred = table is None and out_stream.isatty()  # a bar would stand in the middle of JSON on a terminal
         for verdict in verdicts if barred else track(verdicts, "scanning", total, table):
