@@ -32,18 +32,20 @@ class DataSpec(Value):
     """Where the samples come from.
 
     layout : catalogue id of the layout that turns `path` into a manifest.
+    options : settings of that layout (`verisight info LAYOUT` lists them), such as quality=c23.
     splits : shares of train, val and test, cut by group, for data that bring no split of their own.
     faces : `find` looks for faces in every picture; `whole` takes the pictures as face crops already.
-    balance : what batches draw evenly: nothing; the two labels; or both labels and, within each, every group, so that
-        forty frames of one video count as much as one photo.
+    balance : what batches draw evenly: nothing; the two labels; or both labels and, within each, every group (so that
+        forty frames of one video count as much as one photo) or every domain (camera, generator, source).
     matched : generator -> the sources of the reals it is compared with; others are compared with all reals.
     """
 
     path: Annotated[str, Field(coerce_numbers_to_str=True)]  # a folder may be called 2024
     layout: str = "folder"
+    options: dict[str, Any] = {}
     splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
     faces: Literal["find", "whole"] = "find"
-    balance: Literal["none", "label", "group"] = "label"
+    balance: Literal["none", "label", "group", "domain"] = "label"
     matched: dict[str, tuple[str, ...]] = {}
 
 

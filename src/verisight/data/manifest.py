@@ -23,10 +23,16 @@ SCHEMA = pa.schema(
         ("label", pa.int8()),  # 1 = positive class (fake), 0 = negative (real)
         ("split", pa.string()),  # train, val or test
         ("group", pa.string()),  # what no split may cut: video, subject, pair
+        ("video", pa.string()),  # the clip that a row is, or is a frame of; its path when nothing else is known
+        ("subject", pa.string()),  # the person whose body and background are seen; "" when unknown
+        ("donor", pa.string()),  # the person whose face or motion a fake took; "" without one
+        ("pair", pa.string()),  # rows of one original share it; "" when unpaired
         ("generator", pa.string()),  # what made a fake; "real" where label is 0
         ("source", pa.string()),  # where a real comes from; "" where label is 1
         ("quality", pa.string()),  # raw, c23, c40, ...; "" when unknown
-        ("pair", pa.string()),  # rows of one original share it; "" when unpaired
+        ("domain", pa.string()),  # what rules align and samplers balance; "" = generator of a fake, source of a real
+        ("box", pa.string()),  # known face: "x y w h" in pixels; of a clip "time_s x y w h; ..."; "" = find it
+        ("applied", pa.string()),  # what we did to the picture: "jpeg:40 blur:1.2" (data/quality.py); "" = nothing
     ]
 )
 _REQUIRED = ("path", "label")
@@ -39,6 +45,8 @@ class Manifest:
     ----------
     table : a column for each name in SCHEMA.
     root : folder of the files; not part of the fingerprint.
+    notes : what the layout noticed (missing files, counts that differ from the published ones), one line each; not
+        part of the fingerprint.
 
     Raises
     ------
@@ -46,16 +54,17 @@ class Manifest:
         in two splits.
     """
 
-    def __init__(self, table: pa.Table, root: Path) -> None:
+    def __init__(self, table: pa.Table, root: Path, notes: Sequence[str] = ()) -> None:
         self.table = table
         self.root = root
+        self.notes = tuple(notes)
         self._validate()
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, Sequence[Any]], root: Path) -> Manifest:
+    def from_columns(cls, columns: Mapping[str, Sequence[Any]], root: Path, notes: Sequence[str] = ()) -> Manifest:
         """From named columns; `path` and `label` are required, the rest is filled in.
 
-        Defaults: split `train`, group = path, generator `fake` or `real` by the label, the rest empty.
+        Defaults: split `train`, group and video = path, generator `fake` or `real` by the label, the rest empty.
         """
         for name in _REQUIRED:
             if name not in columns:
@@ -66,13 +75,13 @@ class Manifest:
             raise DataError(root, f"unknown column '{name}'", nearest(name, SCHEMA.names))
         paths = [_path(value) for value in columns["path"]]
         labels = [_label(value, path) for value, path in zip(columns["label"], paths, strict=True)]
-        filled: dict[str, Sequence[Any]] = {"split": ["train"] * len(paths), "group": paths}
+        filled: dict[str, Sequence[Any]] = {"split": ["train"] * len(paths), "group": paths, "video": paths}
         filled["generator"] = ["fake" if label else "real" for label in labels]
         for name in SCHEMA.names:
             filled.setdefault(name, [""] * len(paths))
         filled.update({name: [str(v) for v in values] for name, values in columns.items()})
         filled["path"], filled["label"] = paths, labels
-        return cls(pa.table({name: filled[name] for name in SCHEMA.names}, schema=SCHEMA), root)
+        return cls(pa.table({name: filled[name] for name in SCHEMA.names}, schema=SCHEMA), root, notes)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -83,8 +92,10 @@ class Manifest:
         return values.astype(np.int64) if name == "label" else values
 
     def domain(self) -> NDArray[Any]:
-        """Per row, the generator of a fake or the source of a real: what a balanced loader evens out."""
-        return np.where(self.column("label") == 1, self.column("generator"), self.column("source"))
+        """Per row, the column `domain`; where it is empty, the generator of a fake or the source of a real."""
+        named = self.column("domain")
+        origin = np.where(self.column("label") == 1, self.column("generator"), self.column("source"))
+        return np.where(named == "", origin, named)
 
     def paths(self) -> list[Path]:
         """Absolute paths, row by row."""
@@ -105,7 +116,7 @@ class Manifest:
         if rows.num_rows == 0:
             present = ", ".join(sorted(set(self.table.column("split").to_pylist())))
             raise DataError(self.root, if_empty, f"splits present: {present}")
-        return Manifest(rows, self.root)
+        return Manifest(rows, self.root, self.notes)
 
     def fingerprint(self) -> str:
         """16 hex digits over all rows in path order: equal on two machines, whatever the order of the listing."""
