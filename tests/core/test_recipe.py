@@ -122,7 +122,7 @@ def test_a_recipe_survives_json(recipe: Path) -> None:
         ("data.path=", "'data.path'"),
         ("data.splits=[0.5]", "'data.splits"),
         ("data.faces=maybe", "'data.faces'"),
-        ("data.balance=domain", "'data.balance'"),
+        ("data.balance=person", "'data.balance'"),
         ("data.matched=[a]", "'data.matched'"),
         ("method=3", "'method'"),
         ("name=A b", "'name'"),
