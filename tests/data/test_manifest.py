@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from verisight.core.errors import DataError
-from verisight.data.manifest import SCHEMA, SPLITS, Manifest, split_by_group
+from verisight.data.manifest import SCHEMA, SPLITS, Manifest, split_by_group, strict_split
 
 ROOT = Path("root")
 
@@ -248,3 +248,101 @@ def test_too_few_groups_are_refused_with_their_number(few: int, per_group: int) 
     labels = [0] * 9 + [1] * (few * per_group)
     with pytest.raises(DataError, match=rf"label 1: {few} groups cannot fill 3 splits"):
         split_by_group(groups, labels, (0.7, 0.15, 0.15), 0)
+
+
+# --- strict_split ---
+
+
+@st.composite
+def swapped(draw: st.DrawFn) -> list[list[str]]:
+    """Rows that name one person, two, or nobody; at least three people."""
+    people = [f"p{i}" for i in range(draw(st.integers(3, 20)))]
+    rows = [[person] for person in people]
+    rows += draw(st.lists(st.lists(st.sampled_from([*people, ""]), min_size=0, max_size=2), max_size=60))
+    return draw(st.permutations(rows))
+
+
+@given(swapped(), shares_with_holes, st.integers(0, 2**32 - 1))
+def test_nobody_stands_in_two_splits_and_no_wanted_split_is_empty(rows, shares, seed) -> None:
+    splits = strict_split(rows, shares, seed)
+    homes = defaultdict(set)
+    for people, split in zip(rows, splits, strict=True):
+        for person in set(people) - {""}:
+            homes[person].add(split)
+    assert all(len(home - {None}) == 1 for home in homes.values())  # everybody has a row of his own here
+    wanted = {name for name, share in zip(SPLITS, shares, strict=True) if share > 0}
+    assert set(splits) - {None} == wanted
+
+
+@given(swapped(), shares_with_holes, st.integers(0, 2**32 - 1))
+def test_only_rows_that_join_two_splits_or_name_nobody_are_left_out(rows, shares, seed) -> None:
+    splits = strict_split(rows, shares, seed)
+    home = {people[0]: split for people, split in zip(rows, splits, strict=True) if len(set(people)) == 1 and people[0]}
+    for people, split in zip(rows, splits, strict=True):
+        sides = {home[person] for person in people if person}
+        assert split == (sides.pop() if len(sides) == 1 else None)
+
+
+@given(swapped(), st.integers(0, 2**32 - 1), st.randoms())
+def test_the_strict_split_hangs_on_the_seed_and_not_on_the_order_of_rows_or_names(rows, seed, random) -> None:
+    first = strict_split(rows, (0.7, 0.15, 0.15), seed)
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    again = strict_split([rows[i][::-1] for i in order], (0.7, 0.15, 0.15), seed)
+    assert again == [first[i] for i in order]
+
+
+@given(st.integers(1, 6), st.integers(20, 80), shares_with_holes, st.integers(0, 2**32 - 1))
+def test_couples_stay_together_and_the_shares_are_kept(methods, couples, shares, seed) -> None:
+    """FaceForensics++ in small: two people swapped with each other by every method; nothing needs to be left out."""
+    rows = [[f"{c}{who}"] for c in range(couples) for who in "ab"]
+    rows += [[f"{c}a", f"{c}b"] for c in range(couples) for _ in range(2 * methods)]
+    splits = strict_split(rows, shares, seed)
+    assert None not in splits
+    count = Counter(splits[: 2 * couples])
+    for name, share in zip(SPLITS, shares, strict=True):
+        assert abs(count[name] / 2 - share * couples) <= 2
+
+
+def test_where_everybody_is_swapped_with_everybody_the_square_of_the_share_is_left() -> None:
+    """Celeb-DF in small: 60 people, each with ten reals, each pair both ways."""
+    people = [f"id{i}" for i in range(60)]
+    reals = [[person] for person in people for _ in range(10)]
+    rows = reals + [[a, b] for a in people for b in people if a != b]
+    splits = strict_split(rows, (0.7, 0.15, 0.15), 0)
+    real = {name: count / 10 for name, count in Counter(splits[: len(reals)]).items()}
+    assert real == {"train": 42, "val": 9, "test": 9}
+    assert Counter(splits[len(reals) :]) == {
+        "train": 42 * 41,
+        "val": 9 * 8,
+        "test": 9 * 8,
+        None: 60 * 59 - 42 * 41 - 2 * 9 * 8,
+    }
+
+
+def test_a_large_ring_that_fits_is_kept_whole_and_one_that_does_not_is_cut() -> None:
+    small = [[f"s{i}"] for i in range(40)]
+    ring = [[f"r{i}", f"r{(i + 1) % 10}"] for i in range(10) for _ in range(2)]  # half of all namings
+    kept, cut = (strict_split(small + ring, shares, 0) for shares in ((0.6, 0.2, 0.2), (0.4, 0.3, 0.3)))
+    assert set(kept[40:]) == {"train"}
+    assert Counter(kept[:40]) == {"train": 8, "val": 16, "test": 16}  # 40 + 8 of 80 namings are three fifths
+    assert None in cut[40:]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_ring_is_cut_where_a_split_would_else_stay_empty(seed: int) -> None:
+    splits = strict_split([["a", "b"], ["a"], ["b"], ["c"]], (0.7, 0.15, 0.15), seed)
+    assert splits[0] is None
+    assert sorted(map(str, splits[1:])) == ["test", "train", "val"]
+
+
+def test_too_few_people_are_refused_with_their_number() -> None:
+    with pytest.raises(DataError, match="2 people cannot fill 3 splits"):
+        strict_split([["a", "b"], ["a"], [""]], (0.7, 0.15, 0.15), 0)
+    with pytest.raises(DataError, match="sum to 1"):
+        strict_split([["a"]], (0.7, 0.7, 0.15), 0)
+
+
+def test_another_seed_gives_another_strict_split() -> None:
+    rows = [[str(i)] for i in range(40)]
+    assert strict_split(rows, (0.7, 0.15, 0.15), 0) != strict_split(rows, (0.7, 0.15, 0.15), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,8 +183,7 @@ def split_by_group(
     ------
     DataError : shares that do not sum to one; fewer groups of a class than splits with a share.
     """
-    if not (abs(sum(shares) - 1) <= 1e-6 and min(shares) >= 0):
-        raise DataError(f"splits={list(shares)}", "shares must be at least 0 and sum to 1")
+    _check_shares(shares)
     label_of = dict(zip(groups, labels, strict=True))  # a mixed group counts under its last label
     home: dict[str, str] = {}
     for label in sorted(set(label_of.values())):
@@ -203,6 +203,96 @@ def split_by_group(
         for position, group in enumerate(members):
             home[group] = wanted[int(np.searchsorted(edges, position, side="right"))]
     return [home[g] for g in groups]
+
+
+def strict_split(
+    people_of_row: Sequence[Sequence[str]], shares: tuple[float, float, float], seed: int
+) -> list[str | None]:
+    """A split for every row such that no person stands in two; None for a row that has to be left out.
+
+    A fake joins two people. People whom rows tie together stay on one side where that fits the shares. A ring of
+    people that fits no split is cut, person by person, and the rows that then join two splits are None; so is a row
+    that names nobody, because it cannot be shown to be disjoint. Where everybody is swapped with everybody, a share p
+    of the people keeps about p^2 of the fakes: count the None.
+
+    people_of_row : per row the subject, the donor, whoever else is seen or heard; "" = unknown, ignored.
+    shares : of train, val and test; they sum to 1. A person weighs as many rows as name them.
+
+    Raises
+    ------
+    DataError : shares that do not sum to one; fewer people than splits with a share.
+    """
+    _check_shares(shares)
+    rows = [sorted({person for person in people if person}) for people in people_of_row]
+    weight = Counter(person for people in rows for person in people)
+    room = {name: share * weight.total() for name, share in zip(SPLITS, shares, strict=True) if share > 0}
+    if len(weight) < len(room):
+        raise DataError("strict split", f"{len(weight)} people cannot fill {len(room)} splits")
+    home = _homes(_rings(rows), weight, room, np.random.default_rng(seed))
+    sides = [{home[person] for person in people} for people in rows]
+    return [side.pop() if len(side) == 1 else None for side in sides]
+
+
+def _homes(
+    rings: list[list[str]], weight: Mapping[str, int], room: dict[str, float], rng: np.random.Generator
+) -> dict[str, str]:
+    """Person -> split. Every ring goes where most room is left; no split stays empty.
+
+    A ring heavier than a twentieth of all is placed first, heaviest first, and only where it overfills by no more than
+    that twentieth and leaves people for the splits still empty; else its people go one by one, among the light rings.
+    """
+    slack = sum(weight.values()) / 20
+    home: dict[str, str] = {}
+    empty = set(room)
+
+    def place(ring: list[str], where: str) -> None:
+        home.update(dict.fromkeys(ring, where))
+        room[where] -= sum(weight[person] for person in ring)
+        empty.discard(where)
+
+    def heaviness(ring: list[str]) -> int:
+        return sum(weight[person] for person in ring)
+
+    light = [ring for ring in rings if heaviness(ring) <= slack]
+    for ring in sorted((r for r in rings if heaviness(r) > slack), key=heaviness, reverse=True):
+        roomiest = max(room, key=lambda name: room[name])
+        spare = len(weight) - len(home) - len(ring)
+        if len(ring) > 1 and heaviness(ring) <= room[roomiest] + slack and spare >= len(empty - {roomiest}):
+            place(ring, roomiest)
+        else:
+            light += [[person] for person in ring]
+    while len(light) < len(empty):
+        cut = next(ring for ring in light if len(ring) > 1)
+        light.remove(cut)
+        light += [[person] for person in cut]
+    for done, at in enumerate(rng.permutation(len(light))):
+        open_to = empty if len(light) - done == len(empty) else room
+        place(light[at], max(open_to, key=lambda name: (room[name], name)))
+    return home
+
+
+def _rings(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The people whom rows tie together, directly or through others: sorted, the rings by their first person."""
+    head: dict[str, str] = {}
+
+    def find(person: str) -> str:
+        while head.setdefault(person, person) != person:
+            head[person] = head[head[person]]
+            person = head[person]
+        return person
+
+    for people in rows:
+        for other in people:
+            head[find(other)] = find(people[0])
+    rings = defaultdict(list)
+    for person in sorted(head):
+        rings[find(person)].append(person)
+    return sorted(rings.values())
+
+
+def _check_shares(shares: tuple[float, float, float]) -> None:
+    if not (abs(sum(shares) - 1) <= 1e-6 and min(shares) >= 0):
+        raise DataError(f"splits={list(shares)}", "shares must be at least 0 and sum to 1")
 
 
 def _read_csv(path: Path) -> pa.Table:
