@@ -72,7 +72,7 @@ def test_entries_of_a_kind_keep_the_order_of_the_table() -> None:
         ("deepfake/emr", None, "did you mean 'deepfake/erm'"),
         ("foldr", "layout", "did you mean 'folder'"),
         ("deepfake/erm", "rule", "known: plain"),  # right name, wrong kind
-        ("", "layout", "known: folder, pack"),
+        ("", "layout", "known: celebdf-v1, celebdf-v2"),
     ],
 )
 def test_an_unknown_id_is_answered_with_the_nearest(id: str, kind, answer: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from verisight.core.errors import DataError
 from verisight.core.recipe import DataSpec
 from verisight.data.layouts import read_layout
-from verisight.data.layouts.folder import CLIPS, FAKE, PICTURES, REAL
+from verisight.data.layouts.folder import FAKE, REAL
+from verisight.data.layouts.layout import CLIPS, PICTURES
 from verisight.data.manifest import Manifest
 
 

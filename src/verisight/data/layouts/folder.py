@@ -6,20 +6,18 @@ nothing; a folder directly under the class is the group (one video's frames, one
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from verisight.core.errors import DataError
 from verisight.core.recipe import DataSpec
+from verisight.data.layouts.layout import Layout, Promise, files_below, write_picture
 from verisight.data.manifest import Manifest, split_by_group
 
 REAL = ("real", "original", "nature", "0_real", "authentic")
 FAKE = ("fake", "synthetic", "ai", "1_fake", "generated")
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp")
 
 
 def read_folder(spec: DataSpec, seed: int = 0) -> Manifest:
@@ -34,7 +32,7 @@ def read_folder(spec: DataSpec, seed: int = 0) -> Manifest:
     root = Path(spec.path)
     if not root.is_dir():
         raise DataError(root, "no such folder", "give data.path=DIR, a folder with real/ and fake/ in it")
-    rows = [row for row in map(_row, _media_below(root)) if row is not None]
+    rows = [row for row in map(_row, files_below(root)) if row is not None]
     present = {row.label for row in rows}
     if present != {0, 1}:
         found = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir())) or "no folders"
@@ -52,22 +50,6 @@ def read_folder(spec: DataSpec, seed: int = 0) -> Manifest:
         "split": splits,
     }
     return Manifest.from_columns(columns, root)
-
-
-def _media_below(root: Path) -> list[str]:
-    """Relative paths of media files, sorted, hidden ones left out. Linked folders are entered, save in a circle."""
-    found = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        above = {p.resolve() for p in (Path(folder), *Path(folder).parents)}
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (Path(folder) / name).resolve() not in above
-        )
-        found += [
-            (Path(folder) / name).relative_to(root).as_posix()
-            for name in sorted(files)
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURES + CLIPS
-        ]
-    return found
 
 
 class _Row(NamedTuple):
@@ -88,3 +70,27 @@ def _row(path: str) -> _Row | None:
     inner = [part for part in parts[at + 1 :] if part.lower() not in SPLIT_NAMES]
     group = f"{lowered[at]}/{inner[0]}" if inner else path
     return _Row(path, int(lowered[at] in FAKE), group, split)
+
+
+def tiny_copy(folder: Path) -> Promise:
+    """Three people of each class with two pictures each, and one picture outside the classes."""
+    for seed in range(6):
+        write_picture(folder / "real" / f"person{seed // 2}" / f"{seed}.png", seed)
+        write_picture(folder / "fake" / f"person{seed // 2}" / f"{seed}.png", seed, forged=True)
+    write_picture(folder / "unreal" / "sketch.png", 9)
+    (folder / "real" / ".DS_Store").touch()
+    return Promise(
+        spec=DataSpec(path=str(folder), layout="folder"),
+        labels={0: 6, 1: 6},
+        splits={"train": 4, "val": 4, "test": 4},
+        groups=6,
+    )
+
+
+FOLDER = Layout(
+    read=read_folder,
+    tiny_copy=tiny_copy,
+    licence="that of your files",
+    citation="none: your own files",
+    leaks="unknown: only what shares a folder is kept together",
+)

@@ -53,7 +53,8 @@ class Layout:
     read : (spec, seed) -> Manifest. Raises DataError, in one line, for what is not this data set.
     tiny_copy : writes a small made-up copy (file names of the real patterns, a missing and a stray file) into an empty
         folder, and says what must come out of it.
-    expected : published number of real and fake rows, by the options under which they hold; a difference is a note.
+    expected : published number of real and fake rows (of videos, where rows are frames), by the options under which
+        they hold; a difference is a note.
     licence, citation : whose terms the files come on, and whom to cite.
     options : settings that `spec.options` may hold.
     leaks : what the official split shares between train and test, in words; "" when nothing is known.

@@ -1,12 +1,15 @@
 """A folder, or a zip of one, with an `index.csv` beside the files.
 
-Columns `path` and `label` are required. Known further ones: split, group (or video, subject), generator, source
-(or real_source), quality, pair. Others are ignored. Rows without a file are refused by name.
+Columns `path` and `label` are required. Further ones are those of the manifest: split, group, video, subject, donor,
+pair, generator, source (or real_source), quality, domain, box, applied; others are ignored. Without a column `group`,
+`video`, `subject` or `identity` is the group. Rows without a file are refused by name; files without a row are a
+note.
 """
 
 from __future__ import annotations
 
 import csv
+import posixpath
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +18,8 @@ from verisight.core.checkpoint import fingerprint
 from verisight.core.errors import DataError, nearest
 from verisight.core.places import cache_folder
 from verisight.core.recipe import DataSpec
+from verisight.data.layouts.layout import Layout, Promise, files_below, write_picture
+from verisight.data.layouts.names import told
 from verisight.data.manifest import SCHEMA, Manifest, split_by_group
 
 _ALIASES = {"group": ("video", "subject", "identity"), "source": ("real_source", "real_source_or_dataset")}
@@ -58,7 +63,9 @@ def read_pack(spec: DataSpec, seed: int = 0) -> Manifest:
         groups = columns.get("group", columns["path"])
         labels = [int(label == "1") for label in columns["label"]]
         columns["split"] = split_by_group(groups, labels, spec.splits, seed)
-    manifest = Manifest.from_columns(columns, root)
+    listed = {posixpath.normpath(path.replace("\\", "/")) for path in columns["path"]}
+    unlisted = [path for path in files_below(root) if path not in listed]
+    manifest = Manifest.from_columns(columns, root, told(unlisted, "files without a row in the index, left out"))
     for path in manifest.paths():
         if not path.is_file():
             raise DataError(path, "stands in the index, but there is no such file")
@@ -81,3 +88,44 @@ def _unpacked(archive: Path) -> Path:
         raise DataError(archive, f"cannot be unpacked ({error})") from error
     (target / ".whole").touch()
     return target
+
+
+def tiny_copy(folder: Path) -> Promise:
+    """Six pairs of one person each with all columns, on Windows paths, a column of no meaning, a file without a row."""
+    names = SCHEMA.names
+    lines = [",".join((*names, "remark"))]
+    for n in range(6):
+        split = ("train", "train", "train", "train", "val", "test")[n]
+        for label, kind in enumerate(("real", "fake")):
+            write_picture(folder / kind / f"{n}.png", n, forged=bool(label))
+            row = {
+                "path": f"{kind}\\{n}.png",
+                "label": str(label),
+                "split": split,
+                "group": f"p{n}",
+                "subject": f"s{n}",
+            }
+            row |= {"video": f"{kind}/v{n}", "pair": f"p{n}", "quality": "raw", "box": "8 8 16 16"}
+            row |= {"generator": "patch", "donor": f"s{n}"} if label else {"generator": "real", "source": "noise"}
+            lines.append(",".join([row.get(name, "") for name in names] + ["seen"]))
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+    write_picture(folder / "real" / "spare.png", 9)
+    (folder / "real" / ".DS_Store").touch()
+    return Promise(
+        spec=DataSpec(path=str(folder), layout="pack"),
+        labels={0: 6, 1: 6},
+        splits={"train": 8, "val": 2, "test": 2},
+        groups=6,
+        generators={"patch": 6},
+        subjects=6,
+        notes=("files without a row in the index, left out: 1, such as real/spare.png",),
+    )
+
+
+PACK = Layout(
+    read=read_pack,
+    tiny_copy=tiny_copy,
+    licence="that of the pack; look for a README or LICENSE in it",
+    citation="whom the pack names",
+    leaks="what the columns split, group and subject say",
+)
