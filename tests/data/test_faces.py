@@ -237,6 +237,21 @@ def test_aligned_landmarks_lie_on_the_template(yunet: YuNet, portrait: np.ndarra
     assert eyes[0] == pytest.approx((73.53 - 38.29) * 256 / (84 * 1.5), rel=0.1)
 
 
+@pytest.mark.parametrize("degrees", [-60, -30, -10, 0, 10, 30, 60, 180])
+def test_the_eyes_of_a_turned_portrait_are_level_after_alignment(
+    yunet: YuNet, portrait: np.ndarray, degrees: float
+) -> None:
+    (face,) = yunet(portrait)
+    matrix = cv2.getRotationMatrix2D((223, 120), degrees, 1.0)
+    picture = cv2.warpAffine(portrait, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    turned_face = Face(face.box, 1.0, moved(matrix, face.landmarks).astype(np.float32))  # as a perfect finder sees it
+    crop = crop_face(picture, turned_face, Preprocess(size=256, align=True, margin=1.5))
+    (again,) = yunet(crop)
+    left, right = again.landmarks[:2]
+    assert left[0] < right[0]
+    assert abs(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))) < 3
+
+
 def test_without_landmarks_the_box_is_cut(portrait: np.ndarray) -> None:
     face = Face(PORTRAIT_BOX, 1.0)
     aligned = crop_face(portrait, face, Preprocess(size=64, align=True))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from verisight.core.frames import canonical
 from verisight.core.value import Value
 
 Triple = tuple[float, float, float]
@@ -25,7 +26,8 @@ class Preprocess(Value):
     jpeg_quality : every crop is re-encoded at this quality (4:2:0) after resizing, so that a scanned face
         meets the detector through the same last step as its training pictures; None leaves it alone.
     mean, std : per RGB channel, in units of pixel values over 255.
-    frames : pictures sampled from a video, evenly over its duration.
+    frames : pictures sampled from a video: how many, evenly over its duration, or another rule of
+        `verisight.core.frames` (`linspace:32`, `keyframes`, `clip:16x4`, `all`).
     min_face_px : a face whose longer box side is smaller is not judged.
     min_face_score : a face that the finder trusts less is not judged.
     """
@@ -36,6 +38,6 @@ class Preprocess(Value):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
     mean: Triple = (0.5, 0.5, 0.5)
     std: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
-    frames: Annotated[int, Field(ge=1, le=4096)] = 16
+    frames: Annotated[int | str, AfterValidator(canonical)] = 16
     min_face_px: Annotated[float, Field(ge=1)] = 40
     min_face_score: Annotated[float, Field(ge=0, le=1)] = 0.6

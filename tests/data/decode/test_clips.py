@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reading import put, read, reason
 from samples import clip, sound
 
-from verisight.data.decode import clips
+from verisight.data.decode import clips, timeline
 from verisight.data.media import Frame, open_media, sample_times
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pytest undoes the filter that the package sets
@@ -87,7 +87,7 @@ def test_seeking_and_reading_through_choose_the_same_frames(tmp_path: Path, cont
         seen = {}
         for name, from_keys in (("sought", 0.0), ("walked", np.inf)):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(clips, "_SEEK_FROM", from_keys)
+                patch.setattr(timeline, "SEEK_FROM", from_keys)
                 patch.delattr(clips._Clip, "walked" if name == "sought" else "sought")  # only one way stands open
                 media, seen[name] = read(path, frames=frames)
             assert media.notes == []
@@ -110,7 +110,7 @@ def test_long_clips_are_sought_and_short_ones_read_through(tmp_path: Path) -> No
 def test_a_container_whose_clock_does_not_survive_a_seek_is_read_through(tmp_path: Path) -> None:
     path = put(tmp_path, clip("vob", "mpeg2video", frames=100))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clips, "_SEEK_FROM", 0.0)
+        patch.setattr(timeline, "SEEK_FROM", 0.0)
         patch.delattr(clips._Clip, "sought")
         assert [f.time_s for f in read(path, frames=2)[1]] == pytest.approx([25 / 24, 75 / 24])
 
@@ -185,7 +185,7 @@ def test_a_long_truncated_clip_says_so_too(tmp_path: Path, monkeypatch: pytest.M
     whole = clip("mp4", "libx264", frames=96, movflags="faststart", picture=lambda i: noise[i % 8], options={"g": "12"})
     for content, notes in ((whole, 0), (whole[: len(whole) // 2], 1)):
         for from_keys in (0.0, np.inf):  # sought, read through
-            monkeypatch.setattr(clips, "_SEEK_FROM", from_keys)
+            monkeypatch.setattr(timeline, "SEEK_FROM", from_keys)
             media, frames = read(put(tmp_path, content), frames=8)
             assert len(frames) == 8 if notes == 0 else 4 <= len(frames) < 7
             assert len([n for n in media.notes if n.startswith("ends early: pictures for ")]) == notes

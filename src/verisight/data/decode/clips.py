@@ -1,4 +1,4 @@
-"""Clips through PyAV: one named demuxer, nothing else ever opened, frames chosen evenly over the time."""
+"""Clips through PyAV: one named demuxer, nothing else ever opened, frames chosen by a policy (`core.frames`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -18,13 +19,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from verisight.core.errors import InputError
+from verisight.core.frames import FramePolicy
 from verisight.data.decode.files import Frame, Limits, Media, Picture, check_size, refusing, regular
-
-
-def sample_times(duration_s: float, frames: int) -> list[float]:
-    """Centres of `frames` equal intervals of a clip, in seconds: (i + 1/2) duration / frames."""
-    return [(i + 0.5) * duration_s / frames for i in range(frames)]
-
+from verisight.data.decode.timeline import SAME_S, Timeline
 
 # The demuxer is forced by what was sniffed, so that FFmpeg cannot take a file for a playlist; the file comes through a
 # Python file object; and opening anything else fails three times: no protocol, no format, and `_never`.
@@ -33,68 +30,37 @@ _OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_pat
 # build in the first frame; a part that was cut out without encoding has lost that, and decodes to green and grey.
 _OLD_X264 = {"x264_build": "150"}
 _SURVEY_PACKETS = 3000  # 100 s at 30 frames a second: so far every timestamp is read before sampling is planned
-# Spacing of the samples, in key frame intervals, from which on seeking is quicker than reading through. Measured on
-# 150 s of 640 x 360 H.264: the two are equal at 0.6 (MP4, key frames 10 s apart), 0.7 (Matroska, 4 s), 1.1 (TS, 2 s).
-_SEEK_FROM = 1.0
 _BACK = (0.0, 1.0, 2.0, 4.0)  # key frame intervals to seek before a sample
 _RESTARTS = 8  # of a demuxer that stumbles over damage
-_SAME_S = 1e-6
+
+_Shown = tuple[VideoFrame, float, float]  # a frame, its time, and the time at which one was wanted
 
 
-@dataclass(frozen=True)
-class _Timeline:
-    """What a clip holds, as its packets tell; headers lie.
-
-    start_s : timestamp of the first frame. interval_s : between frames (median).
-    frames : number of packets, None when the clip is longer than was surveyed. stated : as the header says, or 0.
-    stated_s : duration as the header says, or 0. key_s : mean time between key frames; inf where seeking is no use.
-    decoder : options that its decoder needs.
-    """
-
-    start_s: float
-    duration_s: float
-    interval_s: float
-    frames: int | None
-    stated: int
-    stated_s: float
-    key_s: float
-    decoder: dict[str, str]
-
-    def seeks(self, wanted: int) -> bool:
-        """Whether reaching `wanted` samples by seeking is quicker than decoding everything."""
-        return self.duration_s / wanted > _SEEK_FROM * self.key_s
-
-    def shortage(self, last_s: float) -> Iterator[str]:
-        """What the header promises and the clip, of which nothing was seen after `last_s`, does not hold."""
-        if self.frames is not None and self.frames < self.stated:
-            yield f"truncated: read {self.frames} of {self.stated} frames"
-            return
-        end_s = last_s if self.frames is None else self.duration_s
-        slack_s = max(0.5, 0.05 * self.stated_s)
-        if (self.frames is None or not self.stated) and self.stated_s - end_s > slack_s:
-            yield f"ends early: pictures for {end_s:.2f} s of {self.stated_s:.2f} s"
-
-
-def open_clip(path: Path, name: str, frames: int, limits: Limits) -> Media:
-    timeline, size, doubtful = _look(path, name, frames, limits, decoder={})
+def open_clip(path: Path, name: str, policy: FramePolicy, limits: Limits) -> Media:
+    timeline, size, doubtful = _look(path, name, policy, limits, decoder={})
     if doubtful:
-        old = _look(path, name, frames, limits, decoder=_OLD_X264)
+        old = _look(path, name, policy, limits, decoder=_OLD_X264)
         timeline, size, _ = (timeline, size, doubtful) if old[2] else old
-    return Media("video", size, timeline.duration_s, partial(_read_clip, path, name, frames, limits, timeline))
+    return Media("video", size, timeline.duration_s, partial(_read_clip, path, name, policy, limits, timeline))
 
 
 def _look(
-    path: Path, name: str, frames: int, limits: Limits, decoder: dict[str, str]
-) -> tuple[_Timeline, tuple[int, int], bool]:
+    path: Path, name: str, policy: FramePolicy, limits: Limits, decoder: dict[str, str]
+) -> tuple[Timeline, tuple[int, int], bool]:
     """Timeline, width and height, and whether the damage seen may be that of `_OLD_X264`."""
     with _clip(path, name, limits, decoder) as clip:
-        timeline, first = clip.survey(max(_SURVEY_PACKETS, frames + 1))
+        enough = np.inf if policy.counts_frames else max(_SURVEY_PACKETS, (policy.count or 0) + 1)
+        timeline, first = clip.survey(enough)
         if timeline.duration_s > limits.max_seconds:
             raise InputError(path, f"{timeline.duration_s:.0f} s long, over the limit of {limits.max_seconds:.0f} s")
-        if timeline.seeks(frames) and not clip.can_seek(timeline.start_s + timeline.duration_s / 2):
-            timeline = replace(timeline, key_s=np.inf)
+        plan = timeline.plan(policy)
+        if plan == [[]]:
+            raise InputError(path, "no frame of it is marked as a key frame", "use another frame policy")
+        seeks = plan is not None and len(timeline.runs(plan)) > 1
+        if seeks and not clip.can_seek(timeline.start_s + timeline.duration_s / 2):
+            timeline, seeks = replace(timeline, key_s=np.inf), False
         total = timeline.frames or round(timeline.duration_s / timeline.interval_s)
-        if total > limits.max_frames and not timeline.seeks(frames):
+        if total > limits.max_frames and not seeks:
             raise InputError(path, f"about {total} frames to decode, {_over(limits)}")
         size = (first.height, first.width) if _quarter_turns(first) % 2 else (first.width, first.height)
         codec = clip.stream.codec_context
@@ -102,26 +68,25 @@ def _look(
 
 
 def _read_clip(
-    path: Path, name: str, wanted: int, limits: Limits, timeline: _Timeline, notes: list[str]
+    path: Path, name: str, policy: FramePolicy, limits: Limits, timeline: Timeline, notes: list[str]
 ) -> Iterator[Frame]:
+    plan = timeline.plan(policy)
+    homes: dict[float, list[int]] = {}  # time -> the short clips that want it
+    for number, times in enumerate(plan or ()):
+        for time_s in times:
+            homes.setdefault(time_s, []).append(number)
     with _clip(path, name, limits, timeline.decoder) as clip:
         clip.timeline = timeline
-        times = sample_times(timeline.duration_s, wanted)
-        if timeline.frames is not None and timeline.frames <= wanted:
-            shown = clip.decode()
-        elif timeline.seeks(wanted):
-            shown = clip.sought(times)
-        else:
-            shown = clip.walked(times)
         last_s: float | None = None
-        for picture, time_s in shown:
+        for picture, time_s, wanted_s in clip.everything() if plan is None else clip.at(timeline.runs(plan)):
             rgb = clip.rgb(picture)
             if rgb is not None:
                 last_s = time_s
-                yield Frame(rgb, time_s)
+                for home in homes.get(wanted_s, (0,)):
+                    yield Frame(rgb, time_s, timeline.index(time_s), home)
         if last_s is None:
             raise InputError(path, "a broken video (no frame of it can be decoded)")
-        notes.extend(timeline.shortage(last_s + timeline.duration_s / wanted / 2))
+        notes.extend(timeline.shortage(last_s + timeline.duration_s / (policy.count or 1) / 2))
         if clip.lost:
             notes.append(f"damaged: {clip.lost} frame{'s' if clip.lost > 1 else ''} could not be decoded")
 
@@ -163,14 +128,16 @@ def _never(url: str, flags: int, options: dict[str, str]) -> NoReturn:
 
 
 class _Clip:
-    """One pass over an open clip. lost, decoded : frames so far."""
+    """One pass over an open clip. decoded : frames so far, some of them twice where it was sought."""
 
-    timeline: _Timeline
+    timeline: Timeline
 
     def __init__(self, path: Path, container: InputContainer, limits: Limits, decoder: dict[str, str]) -> None:
         self.path, self.container, self.limits, self.decoder = path, container, limits, decoder
-        self.lost = self.decoded = self._back = 0
+        self.decoded = self._back = 0
+        self._lost: set[object] = set()  # by timestamp: after a seek the same frame may be lost again
         self._sought = False
+        self._given_s = -1.0  # of the frame given out last
         # the cover of a song is a video stream by FFmpeg's count
         moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
         if not moving:
@@ -186,15 +153,24 @@ class _Clip:
         self.stream.codec_context.options = {"max_pixels": str(limits.max_pixels)} | decoder
 
     @property
+    def lost(self) -> int:
+        """Frames that could not be decoded."""
+        return len(self._lost)
+
+    def _lose(self, stamp: int | None) -> None:
+        self._lost.add(object() if stamp is None else stamp)
+
+    @property
     def time_base(self) -> float:
         return float(self.stream.time_base or 0) or 1e-3
 
-    def survey(self, enough: int) -> tuple[_Timeline, VideoFrame]:
+    def survey(self, enough: float) -> tuple[Timeline, VideoFrame]:
         """Read the packets' timestamps (all of a short clip), and decode up to the first good frame."""
         stated_s = self._stated_s()
         rate = float(self.stream.average_rate or 0) or 25.0
         times: list[float] = []
-        keys = untimed = 0
+        keyed: list[bool] = []
+        untimed = 0
         tail = (-np.inf, 0.0)  # of the frame that is shown last: time, duration
         first: VideoFrame | None = None
         for packet in self._packets():
@@ -206,27 +182,31 @@ class _Clip:
             untimed += stamp is None
             times.append(stamp * self.time_base if stamp is not None else (times[-1] + 1 / rate if times else 0.0))
             tail = max(tail, (times[-1], (packet.duration or 0) * self.time_base))
-            keys += packet.is_keyframe
+            keyed.append(packet.is_keyframe)
             if len(times) >= enough and first is not None and stated_s > 0:
                 break
             if len(times) > 4 * self.limits.max_frames:
-                raise InputError(self.path, f"a video of unknown length with too many frames, {_over(self.limits)}")
+                what = "too many frames to count" if stated_s > 0 else "a video of unknown length with too many frames"
+                raise InputError(self.path, f"{what}, {_over(self.limits)}")
         if first is None or not times:
             raise InputError(self.path, "a broken video (no frame of it can be decoded)")
         whole = len(times) < enough or stated_s <= 0
         shown = np.unique(times)
         interval_s = float(np.median(np.diff(shown))) if len(shown) > 1 else 1 / rate
+        keys = np.unique(np.searchsorted(shown, np.array(times)[keyed]))
         if len(shown) < 2:  # no clock at all: frames follow each other at the stated rate
-            shown = shown[0] + np.arange(len(times)) * interval_s
+            shown, keys = shown[0] + np.arange(len(times)) * interval_s, np.flatnonzero(keyed)
         span_s = float(shown[-1] - shown[0]) + (tail[1] or interval_s)
-        return _Timeline(
+        return Timeline(
             start_s=float(shown[0]),
             duration_s=span_s if whole else max(span_s, stated_s),
-            interval_s=max(interval_s, _SAME_S),
+            interval_s=max(interval_s, SAME_S),
+            times=shown - shown[0] if whole else None,
+            keys=keys,
             frames=len(times) if whole else None,
             stated=self.stream.frames,
             stated_s=stated_s,
-            key_s=span_s / keys if keys > 1 and not untimed else np.inf,
+            key_s=span_s / sum(keyed) if sum(keyed) > 1 and not untimed else np.inf,
             decoder=self.decoder,
         ), first
 
@@ -256,54 +236,61 @@ class _Clip:
                 last_s = time_s
                 yield picture, time_s
 
-    def walked(self, times: list[float]) -> Iterator[tuple[VideoFrame, float]]:
-        """The frames on show at these times, each once, by decoding everything before them."""
-        coming = self.decode()
-        shown, following = next(coming, None), next(coming, None)
-        given_s = -1.0
-        for target_s in times:
-            while following is not None and following[1] <= target_s + _SAME_S:
-                shown, following = following, next(coming, None)
-            if shown is not None and shown[1] > given_s:
-                given_s = shown[1]
-                yield shown
+    def everything(self) -> Iterator[_Shown]:
+        """All frames from here on."""
+        for picture, time_s in self.decode():
+            yield picture, time_s, time_s
 
-    def sought(self, times: list[float]) -> Iterator[tuple[VideoFrame, float]]:
-        """The same frames as `walked`, by seeking to the key frame before each."""
-        given_s = -1.0
-        for target_s in times:
-            shown = self._shown_at(target_s)
-            if shown is None:
-                self.lost += 1
-            elif shown[1] > given_s:
-                given_s = shown[1]
-                yield shown
+    def at(self, runs: list[list[float]]) -> Iterator[_Shown]:
+        """The frames on show at these times, each once, in time order: `Timeline.runs` says how to reach them."""
+        if runs[0]:
+            yield from self.walked(runs[0])
+        for run in runs[1:]:
+            yield from self.sought(run)
 
-    def _shown_at(self, target_s: float) -> tuple[VideoFrame, float] | None:
+    def walked(self, times: list[float]) -> Iterator[_Shown]:
+        """By decoding everything before them."""
+        return self._walk(self.decode(), times)
+
+    def sought(self, times: list[float]) -> Iterator[_Shown]:
+        """The same frames as `walked`, by seeking to the key frame before the first of them."""
         # MPEG-TS and others without an index land anywhere: then from further back. What one sample needed the next
         # will need too, so that is where it starts.
         for back in range(self._back, len(_BACK)):
-            shown = self._last_until(target_s, from_s=target_s - _BACK[back] * self.timeline.key_s)
-            if shown is not None:
+            coming = self._from(times[0] - _BACK[back] * self.timeline.key_s, before_s=times[0])
+            if coming is not None:
                 self._back = back
-                return shown
-        near_start = target_s < 2 * _BACK[-1] * self.timeline.key_s
-        return self._last_until(target_s, from_s=-1.0) if near_start else None
+                return self._walk(coming, times)
+        if times[0] < 2 * _BACK[-1] * self.timeline.key_s:  # near the start
+            coming = self._from(-1.0, before_s=times[0])
+            if coming is not None:
+                return self._walk(coming, times)
+        for time_s in times:
+            self._lose(round((self.timeline.start_s + time_s) / self.time_base))
+        return iter(())
 
-    def _last_until(self, target_s: float, *, from_s: float) -> tuple[VideoFrame, float] | None:
-        shown: tuple[VideoFrame, float] | None = None
+    def _walk(self, coming: Iterator[tuple[VideoFrame, float]], times: list[float]) -> Iterator[_Shown]:
+        shown, following = next(coming, None), next(coming, None)
+        for wanted_s in times:
+            while following is not None and following[1] <= wanted_s + SAME_S:
+                shown, following = following, next(coming, None)
+            if shown is not None and shown[1] > self._given_s:
+                self._given_s = shown[1]
+                yield *shown, wanted_s
+
+    def _from(self, stamp_s: float, *, before_s: float) -> Iterator[tuple[VideoFrame, float]] | None:
+        """What decodes after a seek; None when it begins after the time that is looked for."""
         try:
-            self._seek(self.timeline.start_s + from_s)
+            self._seek(self.timeline.start_s + stamp_s)
         except av.error.FFmpegError:
             return None
-        lost = self.lost
-        for candidate in self.decode():
-            if shown is None:
-                self.lost = lost  # what comes before the first key frame after a seek was not lost by the file
-            if candidate[1] > target_s + _SAME_S:
-                break
-            shown = candidate
-        return shown
+        lost = self._lost.copy()
+        coming = self.decode()
+        first = next(coming, None)
+        self._lost = lost  # what comes before the first key frame after a seek was not lost by the file
+        if first is None or first[1] > before_s + SAME_S:
+            return None
+        return chain([first], coming)
 
     def can_seek(self, stamp_s: float) -> bool:
         """Whether this container finds its way; afterwards the clip stands anywhere."""
@@ -317,7 +304,7 @@ class _Clip:
 
     def _seek(self, stamp_s: float) -> None:
         self._sought = True
-        self.container.seek(int(stamp_s / self.time_base), stream=self.stream)
+        self.container.seek(int(stamp_s / self.time_base + 1e-3), stream=self.stream)  # a key frame's own time finds it
 
     def _packets(self) -> Iterator[Any]:
         """Packets from here on, and an empty one at the end that makes the decoder give its last frames out."""
@@ -325,7 +312,7 @@ class _Clip:
             try:
                 yield from self.container.demux(self.stream)
             except av.error.FFmpegError:
-                self.lost += 1
+                self._lose(None)
             else:
                 return
 
@@ -336,11 +323,12 @@ class _Clip:
         except av.error.EOFError:
             return []
         except (av.error.FFmpegError, ValueError):
-            self.lost += 1
+            self._lose(packet.pts if packet.pts is not None else packet.dts)
             return []
-        whole = [p for p in pictures if not p.is_corrupt]
-        self.lost += len(pictures) - len(whole)
-        return whole
+        for picture in pictures:
+            if picture.is_corrupt:
+                self._lose(picture.pts)
+        return [p for p in pictures if not p.is_corrupt]
 
     def rgb(self, picture: VideoFrame) -> Picture | None:
         """The upright pixels; None, and a frame lost, where FFmpeg knows no way from its pixel format to RGB."""
@@ -348,7 +336,7 @@ class _Clip:
         try:
             pixels = picture.to_ndarray(format="rgb24")
         except (av.error.FFmpegError, ValueError):
-            self.lost += 1
+            self._lose(picture.pts)
             return None
         return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(picture)), dtype=np.uint8)
 

@@ -43,10 +43,17 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. rgb : (H, W, 3) uint8, upright. time_s : seconds from the start of the clip; None for a picture."""
+    """One picture.
+
+    rgb : (H, W, 3) uint8, upright. time_s : seconds from the start of the clip; None for a picture.
+    index : its number among the frames of the clip, from 0; None for a picture, and where they were not counted.
+    clip : number of the short clip that it belongs to, with the policy `clip:LxK`; else 0.
+    """
 
     rgb: Picture
     time_s: float | None
+    index: int | None = None
+    clip: int = 0
 
 
 class Media:

@@ -40,7 +40,7 @@ _TURNS = {  # EXIF orientation -> what makes it upright
 }
 
 
-def open_picture(path: Path, name: str, frames: int, limits: Limits) -> Media:
+def open_picture(path: Path, name: str, limits: Limits) -> Media:
     with _picture(path, name, limits) as image:
         width, height = image.size
         # Pillow gives TIFF sizes upright and turns the pixels itself.
