@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from verisight.core.errors import DataError
-from verisight.evaluate.intervals import Interval, bootstrap
+from verisight.evaluate.intervals import Interval, bootstrap, certain
 from verisight.evaluate.metrics import auc, balanced_accuracy, eer, true_positive_rate
 
 
@@ -112,6 +112,23 @@ def test_two_videos_that_hold_both_classes_have_an_interval() -> None:
     y, s, group = [0, 1, 0, 1], [0, 1, 2, 1], [0, 0, 1, 1]
     interval = bootstrap(auc, y, s, group)
     assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+def test_draws_that_are_all_alike_give_no_bounds_and_say_why() -> None:
+    """Ten fakes found of ten: resampling them shows nothing but fakes that were found."""
+    interval = bootstrap(true_positive_rate, np.ones(10), np.ones(10), np.arange(10), resamples=200)
+    assert (interval.value, interval.low, interval.high, interval.resamples) == (1.0, None, None, 200)
+    assert str(interval) == "1.000 [every draw alike]"
+
+
+@pytest.mark.parametrize(("trials", "level"), [(2, 0.95), (20, 0.95), (300, 0.9)])
+def test_a_certain_share_has_the_exact_binomial_interval(trials: int, level: float) -> None:
+    from scipy.stats import binomtest
+
+    for value in (0.0, 1.0):
+        interval = certain(value, trials, "groups", groups=trials, level=level)
+        exact = binomtest(int(value * trials), trials).proportion_ci(level, method="exact")
+        assert_allclose([interval.low, interval.high], exact, atol=1e-12)
 
 
 def test_the_level_sets_the_width(rows: tuple[np.ndarray, np.ndarray]) -> None:

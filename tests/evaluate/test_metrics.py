@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ from numpy.testing import assert_allclose
 
 from verisight.core.errors import DataError
 from verisight.evaluate.metrics import (
+    CERTAIN,
     auc,
+    average_precision,
     balanced_accuracy,
+    brier,
     ece,
     eer,
     false_positive_rate,
     fpr_at,
+    log_loss,
     roc,
+    tpr_at,
     true_positive_rate,
 )
 
@@ -67,7 +73,7 @@ def test_exchanging_classes_and_sign_changes_nothing(rows: list[tuple[int, int]]
 @given(ROWS)
 def test_ranking_metrics_see_only_the_order(rows: list[tuple[int, int]]) -> None:
     y, s = columns(rows)
-    for metric in (auc, eer, lambda y, s: fpr_at(y, s, tpr=0.8)):
+    for metric in (auc, eer, average_precision, lambda y, s: fpr_at(y, s, tpr=0.8), lambda y, s: tpr_at(y, s, fpr=0.3)):
         assert metric(y, np.exp(s) - 7) == metric(y, s)
 
 
@@ -78,7 +84,9 @@ def test_a_whole_weight_is_a_row_repeated(rows: list[tuple[int, int]], data: st.
     times[[np.argmax(y == 0), np.argmax(y == 1)]] += 1  # both classes keep a row
     again = np.repeat(np.arange(len(y)), times)
     decision, probability = (s > 0).astype(float), (s + 4) / 8
-    for metric, value in [(auc, s), (eer, s), (balanced_accuracy, decision), (ece, probability)]:
+    ranking = [(auc, s), (eer, s), (average_precision, s), (partial(tpr_at, fpr=0.3), s), (partial(fpr_at, tpr=0.7), s)]
+    judging = [(ece, probability), (brier, probability), (log_loss, probability)]
+    for metric, value in [*ranking, (balanced_accuracy, decision), *judging]:
         assert_allclose(metric(y, value, times), metric(y[again], value[again]), atol=1e-12)
 
 
@@ -119,6 +127,73 @@ def test_fpr_at_takes_the_cheapest_threshold_that_finds_enough() -> None:
     assert fpr_at(y, s, tpr=0.34) == 1 / 4
     assert fpr_at(y, s, tpr=2 / 3) == 1 / 4
     assert fpr_at(y, s, tpr=1.0) == 2 / 4
+
+
+def test_tpr_at_takes_the_most_that_the_false_alarms_allow() -> None:
+    y, s = [1, 0, 1, 0, 1, 0, 0], [7, 6, 5, 4, 3, 2, 1]
+    assert tpr_at(y, s, fpr=0.0) == 1 / 3
+    assert tpr_at(y, s, fpr=0.24) == 1 / 3
+    assert tpr_at(y, s, fpr=1 / 4) == 2 / 3
+    assert tpr_at(y, s, fpr=2 / 4) == 1
+    assert tpr_at([0, 1], [5, 5], fpr=0.99) == 0  # a tie is called as a whole or not at all
+
+
+@given(ROWS, st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]))
+def test_tpr_at_is_the_best_of_all_thresholds_that_keep_to_the_share(rows: list[tuple[int, int]], share: float) -> None:
+    y, s = columns(rows)
+    cuts = [s >= cut for cut in np.arange(-4, 6)]
+    kept = [decision for decision in cuts if decision[y == 0].mean() <= share]
+    assert tpr_at(y, s, fpr=share) == max(decision[y == 1].mean() for decision in kept)
+
+
+@given(ROWS, st.data())
+def test_average_precision_agrees_with_scikit_learn_weighted_or_not(
+    rows: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    from sklearn.metrics import average_precision_score
+
+    y, s = columns(rows)
+    assert_allclose(average_precision(y, s), average_precision_score(y, s), atol=1e-12)
+    weight = np.array(data.draw(st.lists(st.floats(0.1, 3), min_size=len(y), max_size=len(y))))
+    expected = average_precision_score(y, s, sample_weight=weight)
+    assert_allclose(average_precision(y, s, weight), expected, atol=1e-9)
+
+
+def test_average_precision_of_hand_made_cases() -> None:
+    assert_allclose(average_precision([1, 0, 1], [3, 2, 1]), (1 + 2 / 3) / 2)
+    assert average_precision([0, 1, 0, 0], [5, 5, 5, 5]) == 1 / 4  # no knowledge: the share of positives
+    assert average_precision([1, 0], [2, 1], [1, 0]) == 1
+
+
+@given(ROWS, st.data())
+def test_proper_scores_agree_with_scikit_learn_weighted_or_not(
+    rows: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    import sklearn.metrics
+
+    y, s = columns(rows)
+    p = (s + 4) / 8
+    weight = np.array(data.draw(st.lists(st.floats(0.1, 3), min_size=len(y), max_size=len(y))))
+    clipped = np.clip(p, CERTAIN, 1 - CERTAIN)
+    for w in (None, weight):
+        assert_allclose(brier(y, p, w), sklearn.metrics.brier_score_loss(y, p, sample_weight=w), atol=1e-12)
+        expected = sklearn.metrics.log_loss(y, clipped, sample_weight=w, labels=[0, 1])
+        assert_allclose(log_loss(y, p, w), expected, atol=1e-9)
+
+
+def test_proper_scores_of_hand_made_cases() -> None:
+    assert brier([0, 1, 1], [0.5] * 3) == 1 / 4
+    assert_allclose(log_loss([0, 1, 1], [0.5] * 3), np.log(2))
+    assert brier([0, 1], [1.0, 0.0]) == 1
+    assert_allclose(log_loss([0, 1], [1.0, 1.0]), -np.log(CERTAIN) / 2, rtol=1e-5)  # one certain error, clipped
+    assert brier([1, 1], [1.0, 1.0]) == 0  # one class is enough
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+def test_the_true_share_is_the_best_probability(share: float, other: float) -> None:
+    y, weight = np.array([0, 1]), np.array([1 - share, share])
+    for score in (brier, log_loss):
+        assert score(y, [share, share], weight) <= score(y, [other, other], weight) + 1e-12
 
 
 @given(ROWS, st.integers(-4, 4))
@@ -199,7 +274,8 @@ def test_bad_columns_are_refused(label: list[int], score: list[float], named: st
 def test_scores_are_not_taken_for_decisions_or_probabilities() -> None:
     with pytest.raises(DataError, match="decisions must be 0 or 1"):
         balanced_accuracy([0, 1], [0.2, 0.8])
-    with pytest.raises(DataError, match="between 0 and 1, got -1 to 3"):
-        ece([0, 1], [-1, 3])
+    for metric in (ece, brier, log_loss):
+        with pytest.raises(DataError, match="between 0 and 1, got -1 to 3"):
+            metric([0, 1], [-1, 3])
     with pytest.raises(DataError, match="weights must be"):
         auc([0, 1], [1, 2], [1, -1])

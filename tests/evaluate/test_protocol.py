@@ -39,6 +39,7 @@ def scores_of(
     generator: object = None,
     source: object = None,
     prefix: str = "",
+    **named: object,
 ) -> Scores:
     label = np.asarray(label)
     path = np.array([f"{prefix}{i}.png" for i in range(len(label))])
@@ -51,6 +52,7 @@ def scores_of(
         group=path if group is None else np.asarray(group),
         generator=np.where(label == 1, "swap", "real") if generator is None else np.asarray(generator),
         source=np.where(label == 1, "", "camera") if source is None else np.asarray(source),
+        **{name: np.asarray(column) for name, column in named.items()},
     )
 
 
@@ -86,22 +88,36 @@ def test_choosing_on_report_data_does_not_type_check(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
     snippet.write_text(
         "from verisight.core.checkpoint import Calibration\n"
-        "from verisight.evaluate.calibration import fit_temperature\n"
-        "from verisight.evaluate.protocol import Fit, Report, Scores, Select, choose_threshold\n"
+        "from verisight.evaluate.calibration import FITS, fit_isotonic, fit_platt, fit_temperature\n"
+        "from verisight.core.checkpoint import Threshold\n"
+        "from verisight.core.recipe import EvaluateSpec\n"
+        "from verisight.evaluate.protocol import Fit, Protocol, Report, Scores, Select\n"
+        "from verisight.evaluate.protocol import choose_threshold, oracle_threshold\n"
+        "spec, at = EvaluateSpec(), Threshold(value=0.5, rule='by hand', fitted_on='nothing')\n"
         "def use(fit: Scores[Fit], select: Scores[Select], report: Scores[Report]) -> None:\n"
         "    choose_threshold(select, fit_temperature(select), 'balanced')\n"
         "    choose_threshold(report, Calibration(), 'balanced')\n"
         "    fit_temperature(report)\n"
         "    fit_temperature(fit)\n"
+        "    fit_platt(report)\n"
+        "    fit_isotonic(report)\n"
+        "    FITS['platt'](report)\n"
+        "    choose_threshold(report.by('video'), Calibration(), 'balanced')\n"
+        "    choose_threshold(select.by('video'), Calibration(), 'balanced')\n"
+        "    Protocol(spec).choose(report)\n"
+        "    Protocol(spec).choose(Protocol(spec).units(report, 'video'))\n"
+        "    Protocol(spec).report(select, Calibration(), at)\n"
+        "    Protocol(spec).run(report, report)\n"
+        "    Protocol(spec).report(report, Calibration(), oracle_threshold(report, Calibration(), 'balanced'))\n"
     )
     settings = tmp_path / "mypy.ini"  # skipping what the marks do not depend on takes a tenth of the time
     settings.write_text(
         "[mypy]\nfollow_imports = skip\nignore_missing_imports = True\n"
-        "[mypy-verisight.evaluate.*]\nfollow_imports = silent\n"
+        "[mypy-verisight.evaluate.*,verisight.core.checkpoint]\nfollow_imports = silent\n"
     )
     output, _, _ = api.run([f"--config-file={settings}", f"--cache-dir={tmp_path / 'cache'}", str(snippet)])
     errors = [line.split(":", 1)[1] for line in output.splitlines() if "error" in line and "snippet" in line]
-    assert [line.split(":")[0] for line in errors] == ["6", "7", "8"], output
+    assert [int(line.split(":")[0]) for line in errors] == [10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22], output
     assert 'incompatible type "Scores[Report]"; expected "Scores[Select]"' in errors[0]
 
 
@@ -258,3 +274,148 @@ def test_without_calibration_scores_are_taken_as_logits() -> None:
 def test_columns_that_do_not_fit_are_refused(label: list, score: list, group: list | None, named: str) -> None:
     with pytest.raises(DataError, match=named):
         scores_of(label, score, group=group)
+
+
+def frames() -> Scores:
+    """Two real videos and a fake of two frames each, of two people, in three groups; and one photo of nobody known."""
+    return scores_of(
+        [0, 0, 0, 0, 1, 1, 1],
+        [1.0, 3.0, -1.0, 0.0, 2.0, 6.0, 5.0],
+        Report,
+        group=["g", "g", "h", "h", "g", "g", "photo"],
+        video=["v1", "v1", "v2", "v2", "v3", "v3", "p.png"],
+        subject=["ann", "ann", "bob", "bob", "ann", "ann", ""],
+    )
+
+
+def test_a_video_has_the_mean_of_its_rows() -> None:
+    videos = frames().by("video")
+    assert videos.score.tolist() == [2.0, -0.5, 4.0, 5.0]
+    assert videos.path.tolist() == videos.video.tolist() == ["v1", "v2", "v3", "p.png"]
+    assert videos.label.tolist() == [0, 0, 1, 1]
+    assert videos.group.tolist() == ["g", "h", "g", "photo"]
+    assert videos.subject.tolist() == ["ann", "bob", "ann", ""]
+    assert videos.split is Report
+    assert videos.fingerprint == "feed"
+
+
+def test_a_rule_may_combine_otherwise() -> None:
+    assert frames().by("video", lambda scores, _: max(scores)).score.tolist() == [3.0, 0.0, 6.0, 5.0]
+
+
+def test_a_person_is_never_averaged_over_both_labels_and_the_unknown_falls_back_to_the_group() -> None:
+    people = frames().by("subject")
+    assert list(zip(people.path, people.label, people.score, strict=True)) == [
+        ("ann", 0, 2.0),
+        ("bob", 0, -0.5),
+        ("ann", 1, 4.0),
+        ("photo", 1, 5.0),
+    ]
+
+
+def test_a_group_that_is_called_like_a_person_is_not_that_person() -> None:
+    mixed = scores_of([1, 1], [0.0, 4.0], group=["x", "7"], subject=["7", ""])
+    assert mixed.by("subject").score.tolist() == [0.0, 4.0]
+
+
+def test_generators_and_sources_of_a_unit_stay_apart() -> None:
+    both = scores_of(
+        [1, 1, 0, 0], [1.0, 2.0, 3.0, 4.0], generator=["a", "b", "real", "real"], source=["", "", "A", "B"],
+        video=["v"] * 4, group=["g"] * 4,
+    )  # fmt: skip
+    assert both.by("video").score.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_files_of_frames_and_frames_as_they_are() -> None:
+    crops = scores_of([0, 0, 1], [1.0, 2.0, 5.0])
+    crops = Scores(**{**vars(crops), "path": np.array(["a", "a", "b"]), "group": np.array(["a", "a", "b"])})
+    assert crops.by("frame") is crops
+    assert crops.by("file").score.tolist() == [1.5, 5.0]
+    assert crops.by("file").path.tolist() == ["a", "b"]
+
+
+def test_a_unit_in_two_groups_is_refused_by_name() -> None:
+    torn = scores_of([0, 1], [0.0, 1.0], group=["g", "h"], video=["v", "v"])
+    with pytest.raises(DataError, match="v: this video stands in two groups, g and h"):
+        torn.by("video")
+
+
+def test_without_names_every_file_is_its_own_video_and_person() -> None:
+    plain = scores_of([0, 1, 1], [0.0, 1.0, 2.0])
+    for unit in ("file", "video", "subject"):
+        assert plain.by(unit).score.tolist() == [0.0, 1.0, 2.0]
+
+
+UNITS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3), st.floats(-5, 5)), min_size=1, max_size=30)
+
+
+@given(UNITS)
+def test_units_keep_every_row_once_and_doing_it_twice_changes_nothing(rows: list[tuple[int, int, float]]) -> None:
+    label, video, score = (np.array(column) for column in zip(*rows, strict=True))
+    scores = scores_of(label, score, video=video.astype(str), group=video.astype(str))
+    once = scores.by("video", lambda values, times: float(len(values)) if times else 0.0)
+    assert once.score.sum() == len(rows)
+    means = scores.by("video")
+    assert len(means) == len({(a, b) for a, b, _ in rows})
+    assert_allclose(means.by("video").score, means.score)
+    for name, of, mean in zip(means.video, means.label, means.score, strict=True):
+        assert_allclose(mean, score[(video.astype(str) == name) & (label == of)].mean(), atol=1e-12)
+
+
+def test_a_report_per_video_is_the_report_of_the_videos() -> None:
+    rng = np.random.default_rng(3)
+    video = np.repeat(np.arange(40), 5)
+    report = scores_of(
+        video % 2, rng.normal(video % 2, 1), Report, video=video.astype(str), group=(video // 2).astype(str)
+    )
+    figures = PROTOCOL.report(report, UNSCALED, AT_HALF, unit="video")["all"]
+    mean = np.array([report.score[video == v].mean() for v in range(40)])
+    assert figures["auc"].value == pytest.approx(auc(np.arange(40) % 2, mean))
+    assert figures["tpr"].value == (mean[1::2] >= 0).mean()
+    assert figures["auc"].groups == 20
+    by_frame = PROTOCOL.report(report, UNSCALED, AT_HALF, unit="frame")["all"]
+    assert by_frame["auc"].value == auc(report.label, report.score)
+    assert by_frame["auc"].value < figures["auc"].value - 0.1  # averaging five frames takes noise away
+
+
+def test_the_aggregate_of_the_recipe_combines_the_rows_of_a_unit() -> None:
+    protocol = Protocol(EvaluateSpec(aggregate="mean-of-faces", resamples=100))
+    assert protocol.units(frames(), "video").score.tolist() == [2.0, -0.5, 4.0, 5.0]
+
+
+def test_a_run_per_video_chooses_on_videos_too() -> None:
+    rng, video = np.random.default_rng(4), np.repeat(np.arange(30), 4)
+    select, report = (
+        scores_of(video % 2, rng.normal(video % 2, 2), of, prefix=p, group=np.char.add(p, video.astype(str)),
+                  video=video.astype(str))
+        for of, p in ((Select, "s"), (Report, "r"))
+    )  # fmt: skip
+    outcome = PROTOCOL.run(select, report, unit="video")
+    assert outcome.threshold == choose_threshold(select.by("video"), outcome.calibration, "balanced")
+    assert "30 files" in outcome.threshold.fitted_on
+
+
+def test_the_auc_has_delongs_interval_and_the_others_a_bootstrap() -> None:
+    figures = PROTOCOL.report(scene(Report, 1, "r"), UNSCALED, AT_HALF)["all"]
+    assert figures["auc"].method == "DeLong, clustered by group"
+    for name, figure in figures.items():
+        assert figure.low is not None
+        assert figure.low <= figure.value <= figure.high or name in ("ece", "tpr_at_5_fpr")
+        assert (figure.resamples > 0) == (name != "auc")
+
+
+def test_a_rate_without_an_exception_leaves_open_what_its_groups_leave_open() -> None:
+    """Rule of three: no false alarm in 30 real groups is no proof of less than about one in ten."""
+    report = scores_of(np.repeat([0, 1], 60), np.repeat([-5.0, 5.0], 60), Report, group=np.arange(120) // 2)
+    figures = PROTOCOL.report(report, UNSCALED, AT_HALF)["all"]
+    assert_allclose([figures["fpr"].low, figures["fpr"].high], [0, 1 - 0.025 ** (1 / 30)])
+    assert_allclose([figures["tpr"].low, figures["tpr"].high], [0.025 ** (1 / 30), 1])
+    assert figures["auc"].low == figures["tpr"].low
+    assert figures["eer"].low is None
+
+
+def test_what_judges_probabilities_stands_with_all_rows_only() -> None:
+    figures = PROTOCOL.report(scene(Report, 1, "r"), UNSCALED, AT_HALF)
+    ranking = {"auc", "average_precision", "eer", "tpr_at_5_fpr", "balanced_accuracy", "tpr", "fpr"}
+    assert set(figures["all"]) == ranking | {"ece", "brier", "log_loss"}
+    assert set(figures["near vs all reals"]) == ranking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from numpy.testing import assert_array_equal
 
 from verisight.core.checkpoint import Calibration, Threshold
 from verisight.core.errors import DataError
-from verisight.core.recipe import Reported
+from verisight.core.recipe import EvaluateSpec, Reported
 from verisight.evaluate.intervals import Interval
-from verisight.evaluate.protocol import Report, Scores
-from verisight.evaluate.record import Environment, Record, mean_over_seeds, now, without_places
+from verisight.evaluate.protocol import Protocol, Report, Scores
+from verisight.evaluate.record import HEADINGS, Environment, Record, mean_over_seeds, now, without_places
 
 
 def interval(value: float) -> Interval:
@@ -33,6 +34,8 @@ def record(**changes: object) -> Record:
         "data": {"train": "aaaa: 3 real, 4 fake", "test": "feed: 2 real, 1 fake"},
         "threshold": Threshold(value=0.123456789012, rule="fpr@0.05", fitted_on="select bbbb, 9 files"),
         "calibration": Calibration(temperature=1.5, fitted_on="select bbbb, 9 files"),
+        "unit": "video",
+        "matched": {"swap": ("camera",)},
         "metrics": {
             "all": {"eer": interval(0.21), "auc": interval(0.81)},
             "swap vs matched reals": {"auc": interval(0.6)},
@@ -58,6 +61,8 @@ def scores(fingerprint: str = "feed", shift: float = 0.0) -> Scores[Report]:
         group=np.array(["g", "g", "h"]),
         generator=np.array(["real", "real", "swap"]),
         source=np.array(["camera", "camera", ""]),
+        video=np.array(["v", "v", "w"]),
+        subject=np.array(["ann", "ann", ""]),
     )
 
 
@@ -66,7 +71,7 @@ def test_record_and_scores_come_back_as_they_were_written(tmp_path: Path) -> Non
     loaded = Record.load(tmp_path / "new" / "folder")
     assert loaded == record(created=loaded.created)
     read = loaded.scores(tmp_path / "new" / "folder")
-    for name in ("path", "label", "score", "group", "generator", "source"):
+    for name in ("path", "label", "score", "group", "generator", "source", "video", "subject"):
         assert_array_equal(getattr(read, name), getattr(scores(), name))
     assert read.split is Report
     assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["record.json", "scores.parquet"]
@@ -119,6 +124,58 @@ def test_scores_that_were_changed_after_writing_are_not_read(tmp_path: Path) -> 
     pa.parquet.write_table(better, path)
     with pytest.raises(DataError, match="changed after it was written"):
         record().scores(tmp_path)
+
+
+def test_a_person_that_was_changed_after_writing_is_noticed(tmp_path: Path) -> None:
+    record().save(tmp_path, scores())
+    table = pa.parquet.read_table(tmp_path / "scores.parquet")
+    for column in ("subject", "video"):
+        other = table.set_column(table.column_names.index(column), column, pa.array(["a", "b", "c"]))
+        for changed in (other, table.drop_columns([column])):
+            pa.parquet.write_table(changed, tmp_path / "scores.parquet")
+            with pytest.raises(DataError, match="changed after it was written"):
+                record().scores(tmp_path)
+
+
+SHIPPED = Path(__file__).parents[2] / "results/deepfake/erm-fakes/seed0"
+
+
+def written_by_the_first_version(folder: Path) -> None:
+    """A record without units and matched reals, its scores without videos and people, digested over what there is."""
+    new = record(recipe={"name": "tiny", "data": {"path": "pack", "matched": {"swap": ["camera"]}}})
+    new.save(folder, scores())
+    tree = json.loads((folder / "record.json").read_text())
+    del tree["unit"], tree["matched"]
+    (folder / "record.json").write_text(json.dumps(tree))
+    table = pa.parquet.read_table(folder / "scores.parquet").drop_columns(["video", "subject"])
+    s, digest = scores(), hashlib.sha256()
+    digest.update(s.label.astype("<i8").tobytes() + s.score.astype("<f8").tobytes())
+    for name in ("path", "group", "generator", "source"):
+        digest.update("\x1f".join(getattr(s, name).tolist()).encode() + b"\x1e")
+    metadata = {**table.schema.metadata, b"verisight.digest": digest.hexdigest()[:16].encode()}
+    pa.parquet.write_table(table.replace_schema_metadata(metadata), folder / "scores.parquet")
+
+
+def test_a_record_of_the_first_version_is_read_with_files_as_units(tmp_path: Path) -> None:
+    written_by_the_first_version(tmp_path)
+    old = Record.load(tmp_path)
+    read = old.scores(tmp_path)
+    assert old.unit == "file"
+    assert read.video.tolist() == read.path.tolist()
+    assert read.subject.tolist() == ["", "", ""]
+    assert old.protocol().matched == {"swap": ("camera",)}  # those of the recipe
+
+
+def test_the_shipped_record_is_read() -> None:
+    old = Record.load(SHIPPED)
+    assert len(old.scores(SHIPPED)) == sum(int(n) for n in old.data["test"].split(": ")[1].split() if n.isdigit())
+
+
+def test_a_record_says_which_reals_it_was_compared_with() -> None:
+    here = record(recipe={"data": {"matched": {"swap": ["other"]}}, "evaluate": {"aggregate": "mean-of-faces"}})
+    assert here.protocol().matched == {"swap": ("camera",)}
+    assert here.protocol().spec.aggregate == "mean-of-faces"
+    assert record(recipe={}, matched=None).protocol().matched == {}
 
 
 def test_a_broken_or_missing_record_is_one_line(tmp_path: Path) -> None:
@@ -198,3 +255,19 @@ def test_the_mean_over_seeds_comes_with_the_sample_deviation() -> None:
     runs = [record(metrics={"all": {"auc": interval(v)}}) for v in (0.7, 0.8, 0.9)]
     assert mean_over_seeds(runs, "all", "auc") == pytest.approx((0.8, 0.1))
     assert np.isnan(mean_over_seeds(runs[:1], "all", "auc")[1])
+
+
+def test_seeds_without_the_figure_or_of_another_unit_have_no_mean() -> None:
+    with pytest.raises(DataError, match="brier of 'all': not in every record: tiny@0123"):
+        mean_over_seeds([record()], "all", "brier")
+    with pytest.raises(DataError, match="not in every record: tiny@4567"):
+        mean_over_seeds([record(), record(unit="file", detector="tiny@4567")], "all", "auc")
+    with pytest.raises(DataError, match="there is none"):
+        mean_over_seeds([], "all", "auc")
+
+
+def test_every_metric_of_a_protocol_has_a_heading() -> None:
+    figures = Protocol(EvaluateSpec(resamples=100)).report(
+        scores(), Calibration(), Threshold(value=0.5, rule="by hand", fitted_on="nothing")
+    )
+    assert list(HEADINGS) == list(figures["all"])

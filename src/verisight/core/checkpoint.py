@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from verisight.core.errors import MissingWeights
 from verisight.core.preprocess import Preprocess
@@ -25,15 +25,47 @@ _KEY = "verisight"
 
 
 class Calibration(Value):
-    """From a score (a logit) to a probability: sigmoid(score / temperature)."""
+    """From a score (a logit) to a probability: sigmoid(score / temperature + bias), or a line through knots.
+
+    bias : in logits; 0 for temperature scaling, free for Platt scaling.
+    knots : (score, probability) pairs of an isotonic fit, both rising; between them the line, beyond them the end's
+        value. Where there are any, temperature and bias stay at 1 and 0.
+    """
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     fitted_on: str = "not fitted"
+    bias: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    knots: tuple[tuple[float, float], ...] = ()
+
+    @model_validator(mode="after")
+    def _monotone(self) -> Calibration:
+        if self.knots:
+            x, y = np.array(self.knots, np.float64).T
+            if not (np.isfinite(x).all() and (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()):
+                raise ValueError("the knots of a calibration rise in score and do not fall in probability")
+            if not (y[0] >= 0 and y[-1] <= 1) or (self.temperature, self.bias) != (1.0, 0.0):
+                raise ValueError("knots are probabilities in 0..1, with temperature 1 and bias 0 beside them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not used is not written: cards of temperatures, and their fingerprints, stay as they always were."""
+        return {key: value for key, value in whole(self).items() if key not in ("bias", "knots") or value}
 
     def probability(self, score: ArrayLike) -> NDArray[np.float64]:
-        """Probability of the positive class, elementwise, float64 in [0, 1]."""
-        scaled = np.clip(np.asarray(score, dtype=np.float64) / self.temperature, -60, 60)
+        """Probability of the positive class, elementwise, float64 in [0, 1]; it never falls as the score rises."""
+        s = np.asarray(score, dtype=np.float64)
+        if self.knots:
+            x, y = np.array(self.knots, np.float64).T
+            return np.asarray(np.interp(s, x, y))
+        with np.errstate(over="ignore"):
+            scaled = np.clip(s / self.temperature + self.bias, -60, 60)
         return np.asarray(1.0 / (1.0 + np.exp(-scaled)))
+
+    def __str__(self) -> str:
+        if self.knots:
+            return f"isotonic, {len(self.knots)} knots"
+        return f"temperature {self.temperature:.3f}" + (f", bias {self.bias:+.3f}" if self.bias else "")
 
 
 class Threshold(Value):

@@ -23,6 +23,7 @@ from verisight.core.errors import DataError
 
 Metric = Callable[[ArrayLike, ArrayLike, ArrayLike | None], float]
 Floats = NDArray[np.float64]
+CERTAIN = 1e-6  # log-loss takes probabilities no closer to 0 and 1 than this: one confident error costs at most 13.8
 
 
 class Rows(NamedTuple):
@@ -69,6 +70,29 @@ def fpr_at(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None, 
     return float(false_alarms[int(np.argmax(found >= tpr))])
 
 
+def tpr_at(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None, *, fpr: float) -> float:
+    """Largest TPR of a threshold that calls at most the share `fpr` (0..1) of the negatives positive; not interpolated.
+
+    The threshold is read off the very data: what a rule chosen on other data reaches is `true_positive_rate`.
+    """
+    false_alarms, found = roc(label, score, weight)
+    return float(found[int(np.flatnonzero(false_alarms <= fpr)[-1])])
+
+
+def average_precision(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Average precision: the precision at every distinct score, weighted by the recall gained there; not interpolated.
+
+    Tied rows count as one threshold, whatever their order. A score without knowledge reaches the share of positives,
+    so figures on data with another share cannot be compared.
+    """
+    rows = checked(label, score, weight, needs=(1,), what="average precision")
+    _, level = np.unique(-rows.score, return_inverse=True)
+    gained, called = np.bincount(level, rows.pos), np.cumsum(np.bincount(level, rows.pos + rows.neg))
+    found = np.cumsum(gained)
+    counts = gained > 0  # elsewhere nothing is gained, and rows of weight 0 may leave nothing called
+    return float((gained[counts] * found[counts] / called[counts]).sum() / found[-1])
+
+
 def true_positive_rate(label: ArrayLike, decision: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Share of the positives that are called positive. decision : (N,) of 0 and 1, such as `score >= threshold`."""
     rows = checked(label, decision, weight, needs=(1,), what="true positive rate", upper=1, whole=True)
@@ -98,6 +122,23 @@ def ece(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = Non
     both = rows.pos + rows.neg
     gap = np.abs(np.bincount(at, rows.pos, bins) - np.bincount(at, both * rows.score, bins))
     return float(gap.sum() / both.sum())
+
+
+def brier(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Brier score: mean of (probability - label)^2 (Brier 1950, for one class); 1/4 for a constant 1/2."""
+    rows = checked(label, probability, weight, needs=(), what="Brier score", upper=1)
+    error = rows.pos * (1 - rows.score) ** 2 + rows.neg * rows.score**2
+    return float(error.sum() / (rows.pos + rows.neg).sum())
+
+
+def log_loss(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Mean of -ln of the probability given to the true class, in nats; ln 2 for a constant 1/2.
+
+    Probabilities are clipped to CERTAIN .. 1 - CERTAIN, so that a single certain error does not make it infinite.
+    """
+    rows = checked(label, probability, weight, needs=(), what="log-loss", upper=1)
+    p = np.clip(rows.score, CERTAIN, 1 - CERTAIN)
+    return float(-(rows.pos * np.log(p) + rows.neg * np.log1p(-p)).sum() / (rows.pos + rows.neg).sum())
 
 
 def checked(

@@ -8,25 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verisight.core.aggregate import Aggregate, aggregate, mean_of_faces
 from verisight.core.checkpoint import Calibration, Threshold
 from verisight.core.errors import DataError, RecipeError
 from verisight.core.recipe import EvaluateSpec
-from verisight.evaluate.intervals import Interval, Metrics, bootstrap
+from verisight.evaluate.delong import auc_interval
+from verisight.evaluate.intervals import Interval, Metrics, bootstrap, certain
 from verisight.evaluate.metrics import (
     Metric,
     auc,
+    average_precision,
     balanced_accuracy,
+    brier,
     checked,
     ece,
     eer,
     false_positive_rate,
+    log_loss,
+    tpr_at,
     true_positive_rate,
 )
+
+Unit = Literal["frame", "file", "video", "subject"]  # what one row of a figure is
 
 
 class Split:
@@ -48,16 +57,18 @@ class Report(Split):
 SplitT = TypeVar("SplitT", bound=Split, covariant=True)
 OF_SPLIT: dict[str, type[Split]] = {"train": Fit, "val": Select, "test": Report}
 NAME_OF: dict[type[Split], str] = {mark: name for name, mark in OF_SPLIT.items()}
+TEXTS = ("path", "group", "generator", "source", "video", "subject")  # columns of Scores that hold names
 
 
 @dataclass(frozen=True)
 class Scores(Generic[SplitT]):
-    """Scores of files, one row each.
+    """Scores of files, one row each; or of frames, where several rows share a path.
 
     split : the mark; the type parameter says the same to mypy.
     fingerprint : of the manifest that the rows come from.
     path, group, generator, source : (N,) strings, as in the manifest; `source` names where a real comes from.
     label : (N,) 0 or 1. score : (N,) finite logits, higher = positive.
+    video, subject : (N,) strings, as in the manifest; left out, every file is its own video, of an unknown subject.
 
     Raises
     ------
@@ -72,15 +83,51 @@ class Scores(Generic[SplitT]):
     group: NDArray[np.str_]
     generator: NDArray[np.str_]
     source: NDArray[np.str_]
+    video: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
+    subject: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
 
     def __post_init__(self) -> None:
         checked(self.label, self.score, needs=(), what=f"scores of {self.split.__name__.lower()} data")
-        for name in ("path", "group", "generator", "source"):
+        for name, unknown in (("video", self.path), ("subject", np.full(len(self), ""))):
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, unknown)
+        for name in TEXTS:
             if getattr(self, name).shape != self.label.shape:
                 raise DataError("scores", f"column '{name}' has {len(getattr(self, name))} rows for {len(self)} labels")
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def by(self, unit: Unit, combine: Aggregate = mean_of_faces) -> Scores[SplitT]:
+        """One row a unit, in the order of first appearance; its `path` and `video` carry the unit's name.
+
+        unit : `frame` leaves the rows as they are; `file` joins those of one path, `video` those of one video, and
+            `subject` those of one person, or of one group where the person is unknown.
+        combine : one score from those of a unit; each row counts as a picture of its own.
+
+        A unit that holds both labels, several generators or several sources gives a row for each: a person's real
+        videos and the fakes made of them are never averaged.
+
+        Raises
+        ------
+        DataError : a unit stands in two groups, so that its row would be of neither.
+        """
+        if unit == "frame":
+            return self
+        unknown = self.subject == ""
+        named = {"file": self.path, "video": self.video, "subject": np.where(unknown, self.group, self.subject)}[unit]
+        home: dict[tuple[str, bool], str] = {}
+        members: dict[tuple[Any, ...], list[int]] = {}
+        columns = (named, unknown & (unit == "subject"), self.group, self.label, self.generator, self.source)
+        for row, (name, group_only, group, *kind) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+            if home.setdefault((name, group_only), group) != group:
+                raise DataError(name, f"this {unit} stands in two groups, {home[name, group_only]} and {group}")
+            members.setdefault((name, group_only, *kind), []).append(row)
+        first = [rows[0] for rows in members.values()]
+        score = [combine(self.score[rows].tolist(), list(range(len(rows)))) for rows in members.values()]
+        kept = {name: getattr(self, name)[first] for name in ("label", *TEXTS)}
+        renamed = {} if unit == "file" else {"path": named[first], "video": named[first]}
+        return Scores(split=self.split, fingerprint=self.fingerprint, score=np.array(score), **{**kept, **renamed})
 
 
 @dataclass(frozen=True)
@@ -165,6 +212,46 @@ def _share_of(rule: str) -> float | None:
     return share
 
 
+class Measure(NamedTuple):
+    """What a figure is computed of: a metric, the column that it looks at, and the rows that count.
+
+    value : (N,) scores, decisions or probabilities. rows : (N,) bool.
+    """
+
+    metric: Metric
+    value: NDArray[np.float64]
+    rows: NDArray[np.bool_]
+
+
+def measures(
+    scores: Scores[Any], rows: NDArray[np.bool_], calibration: Calibration, threshold: Threshold
+) -> dict[str, Measure]:
+    """Every metric of a scope, by name.
+
+    rows : (N,) of the scope. A rate of one class looks at the rows of that class alone, so that its interval rests on
+        their groups. Probabilities hold for the share of positives in all rows, not for one generator's, so what
+        judges them stands with all rows only.
+    """
+    probability = calibration.probability(scores.score)
+    decision = (probability >= threshold.value).astype(np.float64)
+    out = {
+        "auc": Measure(auc, scores.score, rows),
+        "average_precision": Measure(average_precision, scores.score, rows),
+        "eer": Measure(eer, scores.score, rows),
+        "tpr_at_5_fpr": Measure(partial(tpr_at, fpr=0.05), scores.score, rows),
+        "balanced_accuracy": Measure(balanced_accuracy, decision, rows),
+        "tpr": Measure(true_positive_rate, decision, rows & (scores.label == 1)),
+        "fpr": Measure(false_positive_rate, decision, rows & (scores.label == 0)),
+    }
+    if rows.all():
+        judging = {"ece": ece, "brier": brier, "log_loss": log_loss}
+        out |= {name: Measure(metric, probability, rows) for name, metric in judging.items()}
+    return out
+
+
+LOWER_IS_BETTER = frozenset({"eer", "fpr", "ece", "brier", "log_loss"})
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a protocol gives: what was chosen on select data, and the figures on report data."""
@@ -178,7 +265,7 @@ class Outcome:
 class Protocol:
     """How scores become figures. One protocol serves detectors and the controls beside them.
 
-    spec : calibration, threshold rule and number of resamples.
+    spec : aggregate, calibration, threshold rule and number of resamples.
     matched : generator -> the sources of the reals that it is compared with.
     """
 
@@ -186,36 +273,52 @@ class Protocol:
     matched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def choose(self, select: Scores[Select]) -> tuple[Calibration, Threshold]:
-        """Temperature (unless `spec.calibration` is `none`) and threshold."""
-        from verisight.evaluate.calibration import fit_temperature  # brings scipy.optimize, which readers do not need
+        """Calibration, as `spec.calibration` says, and threshold; both on the rows as they come."""
+        from verisight.evaluate.calibration import FITS  # brings scipy.optimize, which readers do not need
 
-        calibration = fit_temperature(select) if self.spec.calibration == "temperature" else Calibration()
+        calibration = FITS[self.spec.calibration](select)
         return calibration, choose_threshold(select, calibration, self.spec.threshold)
 
-    def report(self, scores: Scores[Report], calibration: Calibration, threshold: Threshold) -> Metrics:
-        """All files, then every generator: against its matched reals where there are any, and against all reals.
+    def units(self, scores: Scores[SplitT], unit: Unit) -> Scores[SplitT]:
+        """One row a unit, combined as the spec's aggregate says."""
+        return scores.by(unit, aggregate(self.spec.aggregate))
 
-        Probabilities hold for the share of positives in all files, not for one generator's, so the calibration error
-        stands with all files only.
+    def scopes(self, scores: Scores[Any]) -> dict[str, NDArray[np.bool_]]:
+        """(N,) rows of each comparison: all; then every generator with its matched reals, and with all reals."""
+        real = scores.label == 0
+        out = {"all": np.full(len(scores), True)}
+        for name in sorted(set(scores.generator[~real].tolist())):
+            fake = ~real & (scores.generator == name)
+            close = real & np.isin(scores.source, self.matched.get(name, ()))
+            if close.any():
+                out[f"{name} vs matched reals"] = fake | close
+            out[f"{name} vs all reals"] = fake | real
+        return out
+
+    def report(
+        self, scores: Scores[Report], calibration: Calibration, threshold: Threshold, *, unit: Unit = "file"
+    ) -> Metrics:
+        """All rows, then every generator: against its matched reals where there are any, and against all reals.
+
+        unit : what a row of the figures is. Calibration and threshold are taken as they are: those of a detector were
+            chosen for files.
 
         Raises
         ------
         DataError : one class is missing (the message names the reals to add), or the scores are not of a report split.
         """
         self._require_report(scores)
-        label, generator = scores.label, scores.generator
-        real = label == 0
-        out = {"all": self._figures(scores, np.full(len(scores), True), calibration, threshold)}
-        for name in sorted(set(generator[label == 1].tolist())):
-            fake = (label == 1) & (generator == name)
-            close = real & np.isin(scores.source, self.matched.get(name, ()))
-            if close.any():
-                out[f"{name} vs matched reals"] = self._figures(scores, fake | close, calibration, threshold)
-            out[f"{name} vs all reals"] = self._figures(scores, fake | real, calibration, threshold)
-        return out
+        scores = self.units(scores, unit)
+        return {
+            scope: {
+                name: self._interval(scores, measure)
+                for name, measure in measures(scores, rows, calibration, threshold).items()
+            }
+            for scope, rows in self.scopes(scores).items()
+        }
 
-    def run(self, select: Scores[Select], report: Scores[Report]) -> Outcome:
-        """Choose on one, report on the other.
+    def run(self, select: Scores[Select], report: Scores[Report], *, unit: Unit = "file") -> Outcome:
+        """Choose on one, report on the other, both with one row a unit.
 
         Raises
         ------
@@ -224,29 +327,24 @@ class Protocol:
         shared = sorted(set(select.group.tolist()) & set(report.group.tolist()))
         if shared:
             raise DataError(shared[0], f"{len(shared)} groups stand in select and in report data", "keep groups whole")
-        calibration, threshold = self.choose(select)
-        return Outcome(calibration, threshold, self.report(report, calibration, threshold))
+        calibration, threshold = self.choose(self.units(select, unit))
+        return Outcome(calibration, threshold, self.report(report, calibration, threshold, unit=unit))
 
-    def _figures(
-        self, scores: Scores[Report], rows: NDArray[np.bool_], calibration: Calibration, threshold: Threshold
-    ) -> dict[str, Interval]:
-        probability = calibration.probability(scores.score)
-        decision = (probability >= threshold.value).astype(np.float64)
-        positive, negative = rows & (scores.label == 1), rows & (scores.label == 0)
-        # A rate of one class is resampled over the groups of that class alone.
-        wanted: dict[str, tuple[Metric, NDArray[np.float64], NDArray[np.bool_]]] = {
-            "auc": (auc, scores.score, rows),
-            "eer": (eer, scores.score, rows),
-            "balanced_accuracy": (balanced_accuracy, decision, rows),
-            "tpr": (true_positive_rate, decision, positive),
-            "fpr": (false_positive_rate, decision, negative),
-        }
-        if rows.all():  # see `report`
-            wanted["ece"] = (ece, probability, rows)
-        return {
-            name: bootstrap(metric, scores.label[of], value[of], scores.group[of], resamples=self.spec.resamples)
-            for name, (metric, value, of) in wanted.items()
-        }
+    def _interval(self, scores: Scores[Report], measure: Measure) -> Interval:
+        """DeLong's for the AUC, the bootstrap's for the rest; both by group.
+
+        A rate without an exception (no fake missed, no false alarm) has no spread to resample: its groups are trials
+        that all came out alike, and the bound is one on the share of groups with any exception.
+        """
+        of = measure.rows
+        label, value, group = scores.label[of], measure.value[of], scores.group[of]
+        if measure.metric is auc:
+            return auc_interval(label, value, group)
+        interval = bootstrap(measure.metric, label, value, group, resamples=self.spec.resamples)
+        rate = measure.metric in (true_positive_rate, false_positive_rate)
+        if rate and interval.value in (0.0, 1.0) and interval.groups >= 2:
+            return certain(interval.value, interval.groups, "groups", groups=interval.groups)
+        return interval
 
     def _require_report(self, scores: Scores[Report]) -> None:
         if scores.split is not Report:

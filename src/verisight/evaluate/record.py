@@ -20,22 +20,30 @@ from pydantic import ValidationError, field_validator
 
 from verisight.core.checkpoint import Calibration, Threshold
 from verisight.core.errors import DataError
-from verisight.core.recipe import Reported
+from verisight.core.recipe import EvaluateSpec, Reported, validate
 from verisight.core.value import Value
 from verisight.evaluate.intervals import Interval
 from verisight.evaluate.intervals import Metrics as Metrics
-from verisight.evaluate.protocol import NAME_OF, Report, Scores
+from verisight.evaluate.protocol import NAME_OF, TEXTS, Protocol, Report, Scores, Unit
 
 HEADINGS = {
     "auc": "AUC",
+    "average_precision": "AP",
     "eer": "EER",
+    "tpr_at_5_fpr": "TPR at 5 % FPR",
     "balanced_accuracy": "balanced accuracy",
     "tpr": "fakes found",
     "fpr": "false alarms",
     "ece": "ECE",
+    "brier": "Brier score",
+    "log_loss": "log-loss",
 }
-COLUMNS = ("path", "label", "score", "group", "generator", "source")
-_PACKAGES = ("verisight", "torch", "timm", "lightning", "numpy", "scipy", "onnxruntime", "opencv-python-headless")
+COLUMNS = ("path", "label", "score", "group", "generator", "source", "video", "subject")
+_LATER = ("video", "subject")  # columns that tables of before 0.2 lack
+_PACKAGES = (
+    *("verisight", "torch", "timm", "lightning", "numpy", "scipy", "scikit-learn", "onnxruntime"),
+    "opencv-python-headless",
+)
 _KEY = b"verisight"
 _ABSOLUTE = re.compile(r"~?/(?!/)|[A-Za-z]:[\\/]")
 # An absolute path up to its last part, at the start of a text or after a blank, a quote, a bracket, ':' or '='.
@@ -75,6 +83,9 @@ class Record(Value):
     name, detector : what was measured: its name, and name@fingerprint.
     recipe : of the training run. seeds : of all runs behind the figures.
     data : fingerprint and counts of each split.
+    unit : what one row of the figures is: a frame, file, video or subject. The scores beside the record may be finer.
+    matched : generator -> the sources of the reals that it was compared with; None in records of before 0.2, which took
+        those of the recipe.
     metrics : scope (`all`, or `<generator> vs matched reals`) -> metric -> figure with interval.
     controls : name -> the same for something that should know nothing (colour moments, image size, ...).
     reference : figures of others on the same data and split, from the recipe; `metric` is `auc <scope>`.
@@ -90,6 +101,8 @@ class Record(Value):
     data: dict[str, str]
     threshold: Threshold
     calibration: Calibration
+    unit: Unit = "file"
+    matched: dict[str, tuple[str, ...]] | None = None
     metrics: Metrics
     controls: dict[str, Metrics] = {}
     reference: tuple[Reported, ...] = ()
@@ -140,13 +153,14 @@ class Record(Value):
         """
         try:
             table = pa.parquet.read_table(folder / "scores.parquet")
-            columns = {name: table.column(name).to_numpy() for name in COLUMNS}
+            names = [name for name in COLUMNS if name in table.column_names or name not in _LATER]
+            columns = {name: table.column(name).to_numpy() for name in names}
         except (OSError, KeyError, pa.ArrowInvalid) as error:
             raise DataError(folder, f"no readable scores ({str(error).splitlines()[0]})") from error
         origin = table.schema.metadata or {}
         if origin.get(_KEY) != self._origin():
             raise DataError(folder / "scores.parquet", "belongs to another record", "evaluate again")
-        text = {name: columns[name].astype(str) for name in ("path", "group", "generator", "source")}
+        text = {name: columns[name].astype(str) for name in TEXTS if name in columns}
         scores = Scores(
             split=Report,
             fingerprint=self.scores_fingerprint,
@@ -154,9 +168,15 @@ class Record(Value):
             score=columns["score"].astype(np.float64),
             **text,
         )
-        if origin.get(_KEY + b".digest") != _digest(scores).encode():
+        if origin.get(_KEY + b".digest") != _digest(scores, tuple(text)).encode():
             raise DataError(folder / "scores.parquet", "was changed after it was written", "evaluate again")
         return scores
+
+    def protocol(self) -> Protocol:
+        """The protocol by which the figures follow again from the scores."""
+        matched = self.recipe.get("data", {}).get("matched", {}) if self.matched is None else self.matched
+        sources = {name: tuple(of) for name, of in matched.items()}
+        return Protocol(validate(EvaluateSpec, self.recipe.get("evaluate", {}), self.name), sources)
 
     def table(self, only: Sequence[str] = ()) -> str:
         """Markdown: a row for each scope, a column for each metric; controls and figures of others beside the AUC.
@@ -199,10 +219,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def mean_over_seeds(records: list[Record], scope: str, metric: str) -> tuple[float, float]:
-    """Mean and sample standard deviation (NaN for one record) of a figure over the records of several seeds."""
-    values = np.array([record.metrics[scope][metric].value for record in records])
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+def mean_over_seeds(records: Sequence[Record], scope: str, metric: str) -> tuple[float, float]:
+    """Mean and sample standard deviation (NaN for one record) of a figure over the records of several seeds.
+
+    Raises
+    ------
+    DataError : a record has no such figure, or is of another unit than the first.
+    """
+    missing = [r.detector for r in records if metric not in r.metrics.get(scope, {}) or r.unit != records[0].unit]
+    if missing or not records:
+        raise DataError(f"{metric} of '{scope}'", f"not in every record: {', '.join(missing) or 'there is none'}")
+    return mean_and_deviation([record.metrics[scope][metric].value for record in records])
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; the latter is NaN for one value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def without_places(tree: Any) -> Any:
@@ -218,10 +250,13 @@ def without_places(tree: Any) -> Any:
     return _PLACE.sub("", tree)
 
 
-def _digest(scores: Scores[Report]) -> str:
-    """16 hex digits over every column: the content, whatever wrote the file."""
+def _digest(scores: Scores[Report], texts: Sequence[str] = TEXTS) -> str:
+    """16 hex digits over every column: the content, whatever wrote the file.
+
+    texts : the columns of names that the file holds.
+    """
     digest = hashlib.sha256(scores.label.astype("<i8").tobytes() + scores.score.astype("<f8").tobytes())
-    for name in ("path", "group", "generator", "source"):
+    for name in texts:
         digest.update("\x1f".join(getattr(scores, name).tolist()).encode() + b"\x1e")
     return digest.hexdigest()[:16]
 

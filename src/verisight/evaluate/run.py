@@ -5,37 +5,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from verisight.core.checkpoint import Card
 from verisight.core.detector import Detector
 from verisight.core.errors import DataError
 from verisight.core.recipe import DataSpec, EvaluateSpec, Reported, validate
-from verisight.data.crops import face_crops
+from verisight.data.crops import CropSet, face_crops
 from verisight.data.layouts import read_layout
-from verisight.evaluate.protocol import Protocol, Report, Scores
+from verisight.data.manifest import Manifest
+from verisight.evaluate.intervals import Metrics
+from verisight.evaluate.protocol import Protocol, Report, Scores, Unit
 from verisight.evaluate.record import Environment, Record, now
 from verisight.evaluate.score import score_crops
 
 
 def evaluate(
-    detector: Detector, spec: DataSpec, *, reference: Sequence[Reported] = ()
+    detector: Detector,
+    spec: DataSpec,
+    *,
+    reference: Sequence[Reported] = (),
+    unit: Unit | None = None,
+    controls: bool = False,
 ) -> tuple[Record, Scores[Report]]:
-    """Score the test split and report it: all files, and each generator against its matched reals.
+    """Score the test split and report it: everything, and each generator against its matched reals.
 
     spec : the data. Where they bring no splits, the seed of the training cuts them the same way again; for a data set
         that the detector never saw, `splits=[0,0,1]` reports on all of it.
     reference : figures of others on the same split, to stand beside ours.
+    unit : what one row of the figures is; by default `natural_unit`.
+    controls : also fit and report the controls; they need the splits train and val.
 
     Raises
     ------
-    DataError : no test split, or only one class in it.
+    DataError : no test split, or only one class in it; controls without train and val.
     """
     recipe = detector.card.recipe
     seed = int(recipe.get("seed", 0))
     protocol = Protocol(validate(EvaluateSpec, recipe.get("evaluate", {}), detector.name), spec.matched)
     manifest = read_layout(spec, seed)
     report = manifest.split("test")
+    absent = {"train", "val"} - set(manifest.column("split").tolist())
+    if controls and absent:  # said before anything is scored
+        raise DataError("controls", f"have no split '{min(absent)}' to be fitted on", "leave out --controls")
+    unit = unit or natural_unit(report)
     crops = face_crops(report, detector.preprocess, whole=spec.faces == "whole")
-    scores = score_crops(detector, report, crops, Report)
+    scores = score_crops(detector, report, crops, Report, unit="frame" if unit == "frame" else "file")
     record = Record(
         name=detector.name,
         detector=f"{detector.name}@{detector.fingerprint}",
@@ -44,7 +59,10 @@ def evaluate(
         data=detector.card.data | {"test": _describe(scores)},
         threshold=detector.threshold,
         calibration=detector.calibrator,
-        metrics=protocol.report(scores, detector.calibrator, detector.threshold),
+        unit=unit,
+        matched=spec.matched,
+        metrics=protocol.report(scores, detector.calibrator, detector.threshold, unit=unit),
+        controls=_controls(detector, spec, manifest, crops, protocol, unit) if controls else {},
         reference=tuple(reference),
         skipped=crops.skipped,
         scores_fingerprint=scores.fingerprint,
@@ -52,6 +70,24 @@ def evaluate(
         created=now(),
     )
     return record, scores
+
+
+def natural_unit(manifest: Manifest) -> Unit:
+    """`video` where some video has several files, its frames or cuts, and `file` where none has."""
+    return "video" if len(np.unique(manifest.column("video").astype(str))) < len(manifest) else "file"
+
+
+def _controls(
+    detector: Detector, spec: DataSpec, manifest: Manifest, crops: CropSet, protocol: Protocol, unit: Unit
+) -> dict[str, Metrics]:
+    from verisight.evaluate.controls import Part, controls  # brings scikit-learn
+
+    whole = spec.faces == "whole"
+    fit, select = (
+        Part(part, face_crops(part, detector.preprocess, whole=whole))
+        for part in (manifest.split("train"), manifest.split("val"))
+    )
+    return controls(fit, select, Part(manifest.split("test"), crops), protocol, unit=unit)
 
 
 def data_spec(card: Card, overrides: Sequence[str]) -> DataSpec:
