@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from verisight.cli import catalogue, learning, scanning
+from verisight.cli import catalogue, comparing, data, learning, preparing, scanning
 from verisight.core.errors import ExitCode, VerisightError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done · 1 fault of ours · 2 usage · 3 finished, some inputs failed · 130 interrupted.",
 )
 
-for module in (scanning, learning, catalogue):
+for module in (scanning, data, preparing, learning, comparing, catalogue):
     module.register(app)
 
 
@@ -34,6 +34,17 @@ def run() -> None:
     except VerisightError as error:
         print(f"verisight: {error}", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
-    except KeyboardInterrupt:
-        print("verisight: interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(ExitCode.INTERRUPTED)
+    except SystemExit as end:  # typer makes one of Ctrl-C, without a word
+        if _was_interrupted(end):
+            print("verisight: interrupted; run the same command again to go on", file=sys.stderr)
+            sys.exit(ExitCode.INTERRUPTED)
+        raise
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C stands at the beginning of what led to an exception."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

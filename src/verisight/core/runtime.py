@@ -61,6 +61,8 @@ def onnx_session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # graph warnings tell a user nothing
+    # Idle threads of a session spin and take the cores from those who decode beside it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -108,12 +108,17 @@ def crop_face(picture: Picture, face: Face, preprocess: Preprocess) -> Picture:
     """
     if preprocess.align and face.landmarks is not None:
         return finish(_aligned(picture, face.landmarks, preprocess), preprocess)
-    height, width = picture.shape[:2]
+    left, top, side = square_of(face, (picture.shape[1], picture.shape[0]), preprocess)
+    return finish(picture[top : top + side, left : left + side], preprocess)
+
+
+def square_of(face: Face, size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int, int]:
+    """Left, top and side in pixels of the square that is cut from a picture of the size (width, height)."""
+    width, height = size
     x, y, w, h = face.box
     side = max(1, min(round(face.size_px * preprocess.margin), height, width))
     left = int(np.clip(round(x + w / 2 - side / 2), 0, width - side))
-    top = int(np.clip(round(y + h / 2 - side / 2), 0, height - side))
-    return finish(picture[top : top + side, left : left + side], preprocess)
+    return left, int(np.clip(round(y + h / 2 - side / 2), 0, height - side)), side
 
 
 def finish(crop: Picture, preprocess: Preprocess) -> Picture:

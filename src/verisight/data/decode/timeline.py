@@ -61,6 +61,14 @@ class Timeline:
             here_s = time_s
         return runs
 
+    def on_show(self, plan: list[list[float]], time_base: float) -> frozenset[int] | None:
+        """Timestamps of the frames that a plan shows; None where they are not known for sure."""
+        if self.times is None or self.frames != len(self.times):
+            return None
+        wanted = np.array([time_s for clip in plan for time_s in clip])
+        shown = np.maximum(np.searchsorted(self.times, wanted + SAME_S, side="right") - 1, 0)
+        return frozenset(round((self.start_s + time_s) / time_base) for time_s in self.times[shown].tolist())
+
     def index(self, time_s: float) -> int | None:
         """The number of the frame at a time, where they were counted."""
         if self.times is None:

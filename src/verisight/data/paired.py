@@ -1,0 +1,126 @@
+"""One face at several qualities, side by side in a batch: what quality-agnostic training draws from.
+
+QAD (Le, Woo, ICCV 2023) compares the representations of one frame at raw, c23 and c40. Row i of every quality must be
+the same frame of the same video under the same geometry: a mix-up destroys the dependence that it measures.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from verisight.core.errors import DataError, nearest
+from verisight.core.recipe import Recipe
+from verisight.data.augment import augment
+from verisight.data.batch import Batch
+from verisight.data.crops import CropSet
+from verisight.data.loaders import Draw, Samples, balanced_weights, numbered
+from verisight.data.manifest import Manifest
+from verisight.data.preprocess import normalise
+from verisight.data.quality import draw as draw_chain
+
+_Key = tuple[int, str, str, str]  # label, generator, video, pair
+
+
+class PairedCrops(Samples):
+    """One frame at Q qualities as a batch of one row: inputs (1, Q, 3, S, S).
+
+    qualities : of each view, in order. A value of the manifest's column `quality` takes the stored crop; anything else
+        is made on the fly from the stored crop of the first quality, by `quality.draw`: "jpeg:40", "c40",
+        "jpeg:30..90 blur:1". What is drawn is the same whenever the draw is.
+    augmented : with one set of random numbers for all views, so that their square, mirroring and colours are equal;
+        false gives every crop as it is, in every epoch.
+
+    `index` and `domain` are those of the first quality. An item is one frame, not one crop.
+
+    Raises
+    ------
+    DataError : a quality that is neither stored nor an operation; a video that has other frames at one quality.
+    """
+
+    def __init__(
+        self, crops: CropSet, manifest: Manifest, recipe: Recipe, qualities: Sequence[str], *, augmented: bool
+    ) -> None:
+        self.crops, self.recipe, self.augmented = crops, recipe, augmented
+        stored = sorted(set(manifest.column("quality")[crops.row]))
+        first = next(iter(qualities), "")
+        if not qualities or first not in stored:
+            raise DataError(f"quality '{first}'", "the first one must be stored", nearest(first, stored))
+        self.specs = ["" if name in stored else _checked(name, stored) for name in qualities]
+        base = [name if name in stored else first for name in qualities]
+        self.table = paired_rows(crops, manifest, base)
+        self.row = crops.row[self.table[:, 0]]
+        self.label = manifest.column("label")[self.row]
+        self.domain = numbered(manifest.domain())[self.row]
+        within = {"group": numbered(manifest.column("group"))[self.row], "domain": self.domain}
+        balance = recipe.data.balance
+        self.weights = balanced_weights(self.label, balance, within.get(balance, np.zeros_like(self.label)))
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        seed = (self.recipe.seed, draw.epoch, draw.nth)
+        views = []
+        for nth, (crop, spec) in enumerate(zip(self.table[draw.item], self.specs, strict=True)):
+            view = np.asarray(self.crops.images[crop])
+            if spec:
+                view = draw_chain(spec, np.random.default_rng((*seed, nth))).apply(view)
+            if self.augmented:  # the same numbers for every view
+                view = augment(view, self.recipe.augment, np.random.default_rng(seed))
+            views.append(view)
+        return Batch(
+            inputs=torch.from_numpy(normalise(views, self.recipe.preprocess))[None],
+            label=torch.tensor([self.label[draw.item]]),
+            domain=torch.tensor([self.domain[draw.item]]),
+            index=torch.tensor([self.row[draw.item]]),
+        )
+
+
+def _checked(name: str, stored: Sequence[str]) -> str:
+    """A spec of operations, tried once; of a plain name that is none, the nearest stored quality."""
+    try:
+        draw_chain(name, np.random.default_rng(0))
+    except DataError as error:
+        if ":" in name:
+            raise
+        raise DataError(f"quality '{name}'", "neither stored nor an operation", nearest(name, stored)) from error
+    return name
+
+
+def paired_rows(crops: CropSet, manifest: Manifest, qualities: Sequence[str]) -> NDArray[np.int64]:
+    """(N, Q) numbers of the crops that show one frame at each quality; frames by the path of the first, in order.
+
+    Crops belong together that share label, generator, video and pair, have the same time, and the same file name.
+
+    Raises
+    ------
+    DataError : a video whose frames differ between two qualities; no video at all.
+    """
+    columns = [manifest.column(name) for name in ("label", "generator", "video", "pair", "quality", "path")]
+    of_video: dict[_Key, dict[str, list[tuple[str, float, int]]]] = defaultdict(lambda: defaultdict(list))
+    for crop, (row, time_s) in enumerate(zip(crops.row, crops.time_s, strict=True)):
+        label, generator, video, pair, quality, path = (column[row] for column in columns)
+        of_video[int(label), generator, video, pair][quality].append((path, float(time_s), crop))
+    made = []
+    for (_, generator, video, _), by_quality in of_video.items():
+        frames = {name: sorted(by_quality[name]) for name in dict.fromkeys(qualities)}
+        names = {name: [(PurePosixPath(path).name, t) for path, t, _ in rows] for name, rows in frames.items()}
+        for name in qualities[1:]:
+            if names[name] != names[qualities[0]]:
+                raise DataError(
+                    f"{video} ({generator})",
+                    f"{_against(names[qualities[0]], qualities[0], names[name], name)}",
+                    "cut every quality at once: verisight prepare --quality A --quality B",
+                )
+        made += [[frames[name][nth][2] for name in qualities] for nth in range(len(frames[qualities[0]]))]
+    return np.asarray(made, np.int64).reshape(-1, len(qualities))
+
+
+def _against(first: list[tuple[str, float]], a: str, second: list[tuple[str, float]], b: str) -> str:
+    if len(first) != len(second):
+        return f"{len(first)} frames at '{a}' and {len(second)} at '{b}'"
+    differ = next(x for x, y in zip(first, second, strict=True) if x != y)
+    return f"the frame {differ[0]} at '{a}' has another name or time at '{b}'"
