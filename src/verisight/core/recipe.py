@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -35,6 +36,7 @@ class DataSpec(Value):
     options : settings of that layout (`verisight info LAYOUT` lists them), such as quality=c23.
     splits : shares of train, val and test, cut by group, for data that bring no split of their own.
     faces : `find` looks for faces in every picture; `whole` takes the pictures as face crops already.
+    landmarks : points that methods see in a crop: `five` of the face finder, or `dlib68` (needs verisight[landmarks]).
     balance : what batches draw evenly: nothing; the two labels; or both labels and, within each, every group (so that
         forty frames of one video count as much as one photo) or every domain (camera, generator, source).
     matched : generator -> the sources of the reals it is compared with; others are compared with all reals.
@@ -45,6 +47,7 @@ class DataSpec(Value):
     options: dict[str, Any] = {}
     splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
     faces: Literal["find", "whole"] = "find"
+    landmarks: Literal["five", "dlib68"] = "five"
     balance: Literal["none", "label", "group", "domain"] = "label"
     matched: dict[str, tuple[str, ...]] = {}
 
@@ -72,40 +75,68 @@ class AugmentSpec(Value):
 
 
 class OptimiserSpec(Value):
-    """AdamW with a linear warm-up and a cosine to zero.
+    """An optimiser and the course of its learning rate: a linear rise, a stretch at the peak, a fall to zero.
 
     lr : peak learning rate.
-    warmup : share of all steps that the warm-up takes.
+    momentum : of sgd.
+    weight_decay : on matrices and filters, not on biases and normalisation.
+    warmup : share of all steps that the rise takes.
+    hold : share of all steps after which the fall begins, if that is later than the end of the rise.
+    fall : `cosine` or `linear`.
     """
 
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 3e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    hold: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    fall: Literal["cosine", "linear"] = "cosine"
+
+    def factor(self, step: int, total: int) -> float:
+        """Share of the peak at a step 0 .. total - 1."""
+        warm = max(1, round(total * self.warmup))
+        if step < warm:
+            return (step + 1) / warm
+        start = max(warm, round(total * self.hold))
+        gone = min(1.0, max(0.0, (step - start) / max(1, total - start)))
+        return 1 - gone if self.fall == "linear" else 0.5 * (1 + math.cos(math.pi * gone))
 
 
 class LoaderSpec(Value):
     """Batches.
 
-    batch_size : rows in a step.
+    batch_size : draws in a step, over all processes; a draw is one row, or the few that a method makes of it.
+    micro_batch : rows of one forward, to save memory: a step adds up as many as it takes. None: all at once. Batch
+        normalisation sees the pieces, all else is the same.
     workers : processes that augment; 0 does it in the training process.
     """
 
     batch_size: Annotated[int, Field(ge=1)] = 32
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
     workers: Annotated[int, Field(ge=0)] = 1
+
+
+class EarlyStopping(Value):
+    """End when the AUC over crops of the select split has not risen for `patience` epochs; keeps the best weights."""
+
+    patience: Annotated[int, Field(ge=1)] = 3
 
 
 class EvaluateSpec(Value):
     """How scores become verdicts; fitted on the select split only.
 
     aggregate : how the faces of one file become one score (`verisight.core.aggregate`).
-    calibration : how scores become probabilities.
+    calibration : how scores become probabilities: `temperature` (the ranking and a score of 0 stay), `platt` (a
+        temperature and a bias; the ranking stays), `isotonic` (rising steps; needs many select files, and ties scores),
+        or `none`.
     threshold : `balanced`, the threshold of the best balanced accuracy; or `fpr@X`, the smallest one at which
         at most the share X of real files is called fake.
     resamples : of the bootstrap behind every interval.
     """
 
     aggregate: Annotated[str, AfterValidator(_known_rule)] = "mean-of-frame-max"
-    calibration: Literal["temperature", "none"] = "temperature"
+    calibration: Literal["temperature", "platt", "isotonic", "none"] = "temperature"
     threshold: Annotated[str, Field(pattern=r"^(balanced|fpr@0?\.\d+)$")] = "balanced"
     resamples: Annotated[int, Field(ge=100)] = 2000
 
@@ -134,6 +165,7 @@ class Recipe(Value):
     optimiser: OptimiserSpec = OptimiserSpec()
     rule: dict[str, Any] = {"id": "plain"}
     loader: LoaderSpec = LoaderSpec()
+    early_stopping: EarlyStopping | None = None
     evaluate: EvaluateSpec = EvaluateSpec()
     trainer: dict[str, Any] = {"max_epochs": 10}
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

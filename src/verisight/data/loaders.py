@@ -1,57 +1,58 @@
-"""Batches for training: balanced draws of augmented crops."""
+"""Batches for training and for the select split.
+
+A sample is a batch of a few rows: one augmented crop, a pseudo-fake with its real, one face at several qualities. What
+stands behind a sample is a function of its `Draw`, and the draws of an epoch a function of (seed, epoch): so workers,
+ranks and restarts change nothing.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sized
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from verisight.core.errors import DataError, RecipeError
 from verisight.core.recipe import Recipe
 from verisight.data.augment import augment
-from verisight.data.batch import Batch
+from verisight.data.batch import Batch, concatenate
 from verisight.data.crops import CropSet
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 from verisight.data.quality import Picture
-from verisight.data.selfblend import change, self_blend
+from verisight.data.selfblend import SelfBlend, change
+
+Balance = Literal["none", "label", "group", "domain"]
 
 
 class Draw(NamedTuple):
-    """The `nth` draw of an epoch, and the crop that it fell on. Randomness goes by the first two: a crop that is drawn
+    """The `nth` draw of an epoch, and the item that it fell on. Randomness goes by the first two: an item that is drawn
     twice is augmented in two ways."""
 
     epoch: int
     nth: int
-    crop: int
+    item: int
 
 
-class Draws(Sampler[Draw], Sized):
-    """An epoch of draws with replacement, with given weights; a function of (seed, epoch) alone.
+class Samples(Dataset[Batch], ABC):
+    """What training draws from.
 
-    Lightning calls `set_epoch`. The epoch travels with every draw, so a worker needs no state of its own.
+    weights : (M,) at least 0, how likely each item is drawn; items of weight 0 never are.
     """
 
-    def __init__(self, weights: NDArray[np.float64], seed: int) -> None:
-        self.weights, self.seed, self.epoch = weights / weights.sum(), seed, 0
+    weights: NDArray[np.float64]
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def __iter__(self) -> Iterator[Draw]:
-        rng = np.random.default_rng((self.seed, self.epoch))
-        for nth, crop in enumerate(rng.choice(len(self), size=len(self), p=self.weights)):
-            yield Draw(self.epoch, nth, int(crop))
+    @abstractmethod
+    def __getitem__(self, draw: Draw) -> Batch:
+        """A batch of a few rows; equal for equal draws."""
 
 
-class Crops(Dataset[Batch]):
-    """Crops as batches of one; a draw is always the same picture.
+class Crops(Samples):
+    """Crops as batches of one row.
 
     augmented : false gives every crop as it is, in every epoch.
     """
@@ -60,19 +61,22 @@ class Crops(Dataset[Batch]):
         self.crops, self.recipe, self.augmented = crops, recipe, augmented
         self.label = manifest.column("label")[crops.row]
         self.blendable = np.flatnonzero((self.label == 0) & np.isfinite(crops.landmarks).all(axis=(1, 2)))
-        self.domain = np.unique(manifest.domain().astype(str), return_inverse=True)[1][crops.row]
+        self.domain = numbered(manifest.domain())[crops.row]
+        within = {"group": numbered(manifest.column("group"))[crops.row], "domain": self.domain}
+        balance = recipe.data.balance
+        self.weights = balanced_weights(self.label, balance, within.get(balance, np.zeros_like(self.label)))
 
     def __getitem__(self, draw: Draw) -> Batch:
-        i = draw.crop
+        i = draw.item
         picture = np.asarray(self.crops.images[i])
         if self.augmented:
             rng = np.random.default_rng((self.recipe.seed, draw.epoch, draw.nth))
             picture = augment(self._pseudo(i, picture, rng), self.recipe.augment, rng)
         return Batch(
-            inputs=torch.from_numpy(normalise(picture[None], self.recipe.preprocess)[0]),
-            label=torch.tensor(self.label[i]),
-            domain=torch.tensor(self.domain[i]),
-            index=torch.tensor(self.crops.row[i]),
+            inputs=torch.from_numpy(normalise(picture[None], self.recipe.preprocess)),
+            label=torch.tensor([self.label[i]]),
+            domain=torch.tensor([self.domain[i]]),
+            index=torch.tensor([self.crops.row[i]]),
         )
 
     def _pseudo(self, i: int, picture: Picture, rng: np.random.Generator) -> Picture:
@@ -85,51 +89,99 @@ class Crops(Dataset[Batch]):
             return picture
         if self.label[i] == 1:
             real = int(rng.choice(self.blendable))
-            return self_blend(np.asarray(self.crops.images[real]), self.crops.landmarks[real], rng)
+            return SelfBlend().pair(np.asarray(self.crops.images[real]), self.crops.landmarks[real], rng)[0]
         return change(picture, rng) if rng.random() < 0.5 else picture
 
 
-def training_loader(crops: CropSet, manifest: Manifest, recipe: Recipe) -> DataLoader[Batch]:
-    """Batches of `recipe.loader.batch_size`; a last short batch is dropped when there are others."""
-    data = Crops(crops, manifest, recipe, augmented=True)
-    group = np.unique(manifest.column("group").astype(str), return_inverse=True)[1][crops.row]
-    weights = balanced_weights(data.label, group, recipe.data.balance)
-    return DataLoader(
-        data,
-        batch_size=recipe.loader.batch_size,
-        sampler=Draws(weights, recipe.seed),
-        num_workers=recipe.loader.workers,
-        collate_fn=collate,
-        drop_last=len(data.label) >= recipe.loader.batch_size,
-    )
+def numbered(names: NDArray[Any]) -> NDArray[np.int64]:
+    """Names as numbers 0 .. K - 1, in the order of the names."""
+    return np.asarray(np.unique(names.astype(str), return_inverse=True)[1])
 
 
-def balanced_weights(
-    label: NDArray[np.int64], group: NDArray[np.int64], balance: Literal["none", "label", "group"]
-) -> NDArray[np.float64]:
-    """Per-row weights: all equal; each label the same mass; or also, within a label, each group the same.
+def balanced_weights(label: NDArray[np.int64], balance: Balance, within: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Per-row weights: all equal; each label the same mass; or also, within a label, each group or domain the same.
 
-    label : (N,) 0 or 1. group : (N,) numbers from 0.
+    label : (N,) 0 or 1. within : (N,) numbers from 0 of the group or domain.
     """
     if balance == "none":
         return np.ones(len(label))
-    cell = label * (group.max() + 1) + group
-    weights = 1.0 / np.bincount(cell)[cell] if balance == "group" else np.ones(len(label))
+    cell = label * (within.max() + 1) + within
+    weights = np.ones(len(label)) if balance == "label" else 1.0 / np.bincount(cell)[cell]
     return np.asarray(weights / np.bincount(label, weights)[label])
 
 
-def collate(samples: list[Batch]) -> Batch:
-    """Stack single samples into a batch."""
-    return Batch(
-        inputs=torch.stack([s.inputs for s in samples]),
-        label=torch.stack([s.label for s in samples]),
-        domain=torch.stack([s.domain for s in samples if s.domain is not None]),
-        index=torch.stack([s.index for s in samples]),
+class Draws(Sampler[list[Draw]], Sized):
+    """The batches of an epoch, as lists of draws with replacement; a function of (seed, epoch), with a position.
+
+    An epoch has as many draws as there are items of positive weight; a last short batch is left out when there are
+    others. Of every batch, rank r of R takes the draws r, r + R, ...: together they see what one process would.
+
+    position : the batch that the next iteration begins with; 0 but after a restart in mid-epoch.
+
+    Raises
+    ------
+    DataError : nothing to draw. RecipeError : a rank would get no row.
+    """
+
+    def __init__(
+        self, weights: NDArray[np.float64], batch_size: int, seed: int, *, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.draws = int(np.count_nonzero(weights))
+        if not self.draws:
+            raise DataError("training data", "no item has a weight above 0")
+        smallest = min(batch_size, self.draws)
+        if ranks > smallest:
+            reason = f"a batch of {smallest} cannot be shared by {ranks} processes"
+            raise RecipeError("loader.batch_size", reason, f"set trainer.devices={smallest} or less")
+        self.shares, self.batch_size, self.seed = weights / weights.sum(), batch_size, seed
+        self.rank, self.ranks = rank, ranks
+        self.epoch, self.position = 0, 0
+
+    @property
+    def sampler(self) -> Draws:
+        """Where Lightning looks for `set_epoch`, which it calls before every epoch."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return max(1, self.draws // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        items = rng.choice(len(self.shares), size=self.draws, p=self.shares)
+        start, self.position = self.position, 0
+        for batch in range(start, len(self)):
+            nth = range(batch * self.batch_size, min((batch + 1) * self.batch_size, self.draws))
+            yield [Draw(self.epoch, k, int(items[k])) for k in nth][self.rank :: self.ranks]
+
+
+class _Late(DataLoader[Batch]):
+    """Begins when the first batch is asked for: Lightning makes the iterator before it knows epoch and position, and
+    workers would run ahead with the wrong ones."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
+def training_loader(data: Samples, recipe: Recipe, *, rank: int = 0, ranks: int = 1) -> DataLoader[Batch]:
+    """Batches of `recipe.loader.batch_size` draws, over all ranks together.
+
+    Raises
+    ------
+    DataError, RecipeError : as `Draws`.
+    """
+    return _Late(
+        data,
+        batch_sampler=Draws(data.weights, recipe.loader.batch_size, recipe.seed, rank=rank, ranks=ranks),
+        num_workers=recipe.loader.workers,
+        collate_fn=concatenate,
+        generator=torch.Generator(),  # else each epoch would take a number from the one that dropout uses
     )
 
 
-def select_loader(crops: CropSet, manifest: Manifest, recipe: Recipe) -> DataLoader[Batch]:
-    """The crops of the select split in order, as they are."""
-    data = Crops(crops, manifest, recipe, augmented=False)
-    draws = [Draw(0, i, i) for i in range(len(crops.row))]
-    return DataLoader(data, batch_size=64, sampler=draws, collate_fn=collate)
+def select_loader(data: Samples) -> DataLoader[Batch]:
+    """Every item once, in order, as in epoch 0."""
+    draws = [Draw(0, i, i) for i in np.flatnonzero(data.weights).tolist()]
+    return DataLoader(data, batch_size=64, sampler=draws, collate_fn=concatenate, generator=torch.Generator())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,9 +14,14 @@ from torch import Tensor
 
 from verisight.core import catalogue, torchvision_ops
 from verisight.core.checkpoint import Card
-from verisight.core.recipe import OptimiserSpec, validate
+from verisight.core.errors import RecipeError
+from verisight.core.preprocess import Preprocess
+from verisight.core.recipe import OptimiserSpec, Recipe, validate
 from verisight.core.value import Value
 from verisight.data.batch import Batch
+from verisight.data.crops import CropSet
+from verisight.data.loaders import Crops, Samples
+from verisight.data.manifest import Manifest
 from verisight.evaluate.metrics import auc
 from verisight.optim.plain import Plain
 from verisight.optim.rule import Losses, UpdateRule
@@ -34,30 +39,37 @@ class Method(lightning.LightningModule, ABC):
     """Base of every trained method.
 
     A subclass sets `Config`, `task` and `positive`, builds its networks in `__init__(config)`, and writes `losses`
-    and `scores`. The engine calls `optimise_with` before training.
+    and `scores`. One that trains on something else than single crops (pseudo-fakes, pairs of qualities) also writes
+    `training_data`. The engine calls `optimise_with` before training.
     """
 
     Config: ClassVar[type[MethodConfig]]
     task: ClassVar[str]
     positive: ClassVar[str]
+    config: Any  # the settings it was built from, of type Config
 
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False  # the update rule makes the step
         self.rule: UpdateRule = Plain()
         self.optimiser_spec = OptimiserSpec()
+        self.micro_batch: int | None = None
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
     def from_block(cls, block: Mapping[str, Any], where: str) -> Self:
         """An untrained method from the `method:` block of a recipe."""
-        settings = {key: value for key, value in block.items() if key != "id"}
-        return cls(validate(cls.Config, settings, where))  # type: ignore[call-arg]
+        settings = validate(cls.Config, {key: value for key, value in block.items() if key != "id"}, where)
+        method = cls(settings)  # type: ignore[call-arg]
+        method.config = settings
+        return method
 
     @classmethod
     def scoring_network(cls, card: Card, tensors: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
         """The network of a checkpoint: (N, 3, S, S) float32 -> (N,) logits. Nothing is initialised from elsewhere."""
-        block = {**card.recipe["method"], "init": "random"}
+        block = dict(card.recipe["method"])
+        if "init" in cls.Config.model_fields:
+            block["init"] = "random"
         method = cls.from_block(block, card.name)
         method.load_state_dict({name: torch.from_numpy(np.asarray(t, np.float32)) for name, t in tensors.items()})
         return Scoring(method)
@@ -70,47 +82,71 @@ class Method(lightning.LightningModule, ABC):
     def scores(self, inputs: Tensor) -> Tensor:
         """(N, ...) -> (N,) logits, higher = positive class."""
 
-    def optimise_with(self, rule: UpdateRule, spec: OptimiserSpec) -> None:
-        """Set the update rule and the optimiser's settings."""
-        self.rule, self.optimiser_spec = rule, spec
+    def training_preprocess(self, recipe: Recipe) -> Preprocess:
+        """How faces are cut for training: here as for everything else."""
+        return recipe.preprocess
+
+    def training_data(self, crops: CropSet, manifest: Manifest, recipe: Recipe) -> Samples:
+        """What training draws from: here augmented crops, balanced as the recipe says."""
+        return Crops(crops, manifest, recipe, augmented=True)
+
+    def select_data(self, crops: CropSet, manifest: Manifest, recipe: Recipe) -> Samples:
+        """What the AUC during training is measured on: here the crops of the select split as they are."""
+        return Crops(crops, manifest, recipe, augmented=False)
+
+    def optimise_with(self, rule: UpdateRule, spec: OptimiserSpec, micro_batch: int | None = None) -> None:
+        """Set the update rule, the optimiser's settings and the rows of one forward."""
+        self.rule, self.optimiser_spec, self.micro_batch = rule, spec, micro_batch
 
     def training_step(self, batch: Batch, _: int) -> None:
         optimizer: Any = self.optimizers()
         parameters = [p for p in self.parameters() if p.requires_grad]
-        losses = self.rule.step(lambda: self.losses(batch), parameters, optimizer)
+        losses = self.rule.step(lambda: self._losses(batch), parameters, optimizer)
         scheduler: Any = self.lr_schedulers()
         scheduler.step()
-        named = {f"loss/{name}": value.detach() for name, value in losses.parts.items()}
+        named = {f"loss/{name}": value for name, value in losses.parts.items()}
         self.log_dict(named, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
+
+    def _losses(self, batch: Batch) -> Iterator[Losses]:
+        for part in batch.parts(self.micro_batch or len(batch)):
+            yield replace(self.losses(part), rows=len(part))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if hasattr(self.rule, "state_dict"):
+            checkpoint["rule"] = self.rule.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "rule" in checkpoint and hasattr(self.rule, "load_state_dict"):
+            self.rule.load_state_dict(checkpoint["rule"])
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._validation.append((batch.label.cpu(), self.scores(batch.inputs).float().cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the AUC over crops of the select split; it guides the eye, nothing is chosen by it."""
+        """Log the AUC over crops of the select split: it guides the eye, and early stopping where the recipe has it."""
         label, score = (torch.cat(column).numpy() for column in zip(*self._validation, strict=True))
         self._validation.clear()
-        if 0 < label.sum() < len(label):  # the sanity check before training may see one class only
-            self.log("select/auc", auc(label, score), prog_bar=True)
+        if not np.isfinite(score).all():
+            reason = f"the scores are no longer finite after step {self.global_step}"
+            raise RecipeError("optimiser.lr", reason, "lower it, or lengthen optimiser.warmup")
+        both = 0 < label.sum() < len(label)  # trainer.limit_val_batches may leave one class only
+        self.log("select/auc", auc(label, score) if both else float("nan"), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW without decay on biases and normalisation; linear warm-up, then a cosine to zero."""
+        """The recipe's optimiser, without decay on biases and normalisation, and its learning rate step by step."""
         spec = self.optimiser_spec
         trained = [p for p in self.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=spec.lr)
+        optimizer = (
+            torch.optim.AdamW(groups, lr=spec.lr)
+            if spec.name == "adamw"
+            else torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
+        )
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        warm = max(1, round(total * spec.warmup))
-
-        def factor(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: spec.factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

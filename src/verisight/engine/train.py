@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verisight.core import catalogue, torchvision_ops
 from verisight.core.checkpoint import Card, save_checkpoint
 from verisight.core.detector import Detector
-from verisight.core.errors import RecipeError
+from verisight.core.errors import DataError, RecipeError
+from verisight.core.preprocess import Preprocess
 from verisight.core.recipe import Recipe
 from verisight.data.crops import CropSet, face_crops
 from verisight.data.layouts import read_layout
-from verisight.data.loaders import select_loader, training_loader
 from verisight.data.manifest import Manifest
+from verisight.engine.loop import Run
 from verisight.engine.method import Method, method_class
 from verisight.evaluate.protocol import Protocol, Select
 from verisight.evaluate.score import score_crops
@@ -29,34 +29,60 @@ from verisight.optim.rule import UpdateRule
 torchvision_ops.ensure()
 
 import lightning  # noqa: E402  (imports torchvision through torchmetrics)
-import torch  # noqa: E402
+from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 
-log = logging.getLogger(__name__)
+warn = rank_zero_only(logging.getLogger(__name__).warning)  # once, however many processes train
 
 
 def train(recipe: Recipe, out: Path) -> Path:
     """Train, calibrate and choose the threshold; returns the checkpoint `out/<recipe name>.safetensors`.
 
-    The split `train` is fitted, `val` is what calibration and threshold see, `test` is not opened.
+    The split `train` is fitted, `val` is what early stopping, calibration and threshold see, `test` is not opened. A
+    run that was killed goes on from `out/state/` when it is started again with the same recipe and data, and ends
+    where it would have ended.
 
     Raises
     ------
     RecipeError, DataError, MissingExtra : before any training step.
     """
     manifest = read_layout(recipe.data, recipe.seed)
+    for note in manifest.notes:
+        warn("%s", note)
     fit, select = manifest.split("train"), manifest.split("val")
+    require_both_classes(select, select.column("label"))
     method = build(recipe)
-    whole = recipe.data.faces == "whole"
-    fit_crops = face_crops(fit, recipe.preprocess, whole=whole)
-    select_crops = face_crops(select, recipe.preprocess, whole=whole)
+    fit_crops = crops_of(fit, recipe, method.training_preprocess(recipe))
+    select_crops = crops_of(select, recipe, recipe.preprocess)
     for skipped in fit_crops.skipped + select_crops.skipped:
-        log.warning("left out %s", skipped)
-    _fit(method, recipe, fit, fit_crops, select, select_crops, out)
-
+        warn("left out %s", skipped)
+    require_both_classes(select, select.column("label")[select_crops.row])
+    run = Run(out, recipe, fingerprint=f"{fit.fingerprint()} {select.fingerprint()}")
+    run.fit(
+        method,
+        method.training_data(fit_crops, fit, recipe),
+        method.select_data(select_crops, select, recipe),
+    )
     path = out / f"{recipe.name}.safetensors"
-    save_checkpoint(path, stored_tensors(method), card_of(method, recipe, fit, select))
-    save_checkpoint(path, stored_tensors(method), calibrated(path, recipe, select, select_crops))
+    if run.first:  # of all processes, one writes
+        save_checkpoint(path, stored_tensors(method), card_of(method, recipe, fit, select))
+        save_checkpoint(path, stored_tensors(method), calibrated(path, recipe, select, select_crops))
+        run.forget()
     return path
+
+
+def crops_of(manifest: Manifest, recipe: Recipe, preprocess: Preprocess) -> CropSet:
+    """The face crops of one split, with the recipe's landmarks."""
+    data = recipe.data
+    return face_crops(manifest, preprocess, whole=data.faces == "whole", landmarks=data.landmarks)
+
+
+def require_both_classes(select: Manifest, label: NDArray[np.int64]) -> None:
+    """Calibration and threshold need both, in the files and in the crops; better now than after the last epoch."""
+    present = set(label.tolist())
+    if present != {0, 1}:
+        missing = "fakes (label 1)" if present == {0} else "reals (label 0)"
+        of = "crops of " if len(label) < len(select) else ""
+        raise DataError(select.root, f"its split val holds no {of}{missing}", "threshold and calibration need both")
 
 
 def build(recipe: Recipe) -> Method:
@@ -65,7 +91,7 @@ def build(recipe: Recipe) -> Method:
     if "id" not in recipe.method:
         raise RecipeError(recipe.name, "'method.id' must be given", "see: verisight list --kind method")
     method = method_class(recipe.method["id"]).from_block(recipe.method, recipe.name)
-    method.optimise_with(update_rule(recipe.rule), recipe.optimiser)
+    method.optimise_with(update_rule(recipe.rule), recipe.optimiser, recipe.loader.micro_batch)
     return method
 
 
@@ -82,39 +108,6 @@ def update_rule(block: dict[str, Any]) -> UpdateRule:
     return built
 
 
-def _fit(
-    method: Method,
-    recipe: Recipe,
-    fit: Manifest,
-    fit_crops: CropSet,
-    select: Manifest,
-    select_crops: CropSet,
-    out: Path,
-) -> None:
-    """Lightning's loop; the recipe's `trainer:` block goes to it verbatim over these defaults."""
-    from lightning.pytorch.loggers import CSVLogger
-
-    defaults: dict[str, Any] = {
-        "logger": CSVLogger(out, name="log", version=""),
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "deterministic": True,
-        "log_every_n_steps": 10,
-    }
-    _quiet()
-    try:
-        trainer = lightning.Trainer(**{**defaults, **recipe.trainer})
-    except (TypeError, ValueError, lightning.fabric.utilities.exceptions.MisconfigurationException) as error:
-        raise RecipeError("trainer", str(error).splitlines()[0], "the block goes to lightning.Trainer") from error
-    if trainer.world_size > 1:
-        raise RecipeError("trainer.devices", "update rules run in one process so far", "set trainer.devices=1")
-    method.to(memory_format=torch.channels_last)
-    trainer.fit(method, training_loader(fit_crops, fit, recipe), select_loader(select_crops, select, recipe))
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
 def stored_tensors(method: Method) -> dict[str, Any]:
     """What a checkpoint holds: matrices and filters in float16, the rest in float32.
 
@@ -129,6 +122,7 @@ def stored_tensors(method: Method) -> dict[str, Any]:
 def card_of(method: Method, recipe: Recipe, fit: Manifest, select: Manifest) -> Card:
     """The card before calibration. The path of the data is cut to its last part: it is nobody's business."""
     plain = recipe.model_dump(mode="json")
+    plain["method"] = {"id": recipe.method["id"], **method.config.model_dump(mode="json")}
     plain["data"]["path"] = Path(recipe.data.path).name
     return Card(
         name=recipe.name,
@@ -158,11 +152,3 @@ def calibrated(path: Path, recipe: Recipe, select: Manifest, crops: CropSet) -> 
     scores = score_crops(detector, select, crops, Select)
     calibration, threshold = Protocol(recipe.evaluate).choose(scores)
     return detector.card.model_copy(update={"calibration": calibration, "threshold": threshold})
-
-
-def _quiet() -> None:
-    """Lightning's tips and warnings tell a user of recipes nothing that the recipe can change."""
-    os.environ.setdefault("LIGHTNING_DISABLE_TIPS", "1")
-    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")

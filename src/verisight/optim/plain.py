@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
+from torch.nn import Parameter
 
-from verisight.optim.rule import Losses, Steps
+from verisight.optim.gradient import gradient, hand_over
+from verisight.optim.rule import Closure, Losses, Steps
 
 
 class Plain:
-    """Gradient of the total loss, one optimiser step.
+    """Gradient of the total loss, one optimiser step."""
 
-    Gradients come from `torch.autograd.grad`, not from hooks, so that a wrapping rule may call `step` again.
-    """
-
-    def step(self, closure: Callable[[], Losses], parameters: Sequence[torch.nn.Parameter], optimizer: Steps) -> Losses:
-        losses = closure()
-        gradients = torch.autograd.grad(losses.total, list(parameters), allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+    def step(self, closure: Closure, parameters: Sequence[Parameter], optimizer: Steps) -> Losses:
+        losses, g = gradient(closure, parameters)
+        hand_over(parameters, g)
         optimizer.step()
         return losses

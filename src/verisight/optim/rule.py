@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,16 +14,21 @@ from torch import Tensor
 class Losses:
     """What a method's forward gives.
 
-    parts : named, weighted scalars; their sum is the objective.
+    parts : named, weighted scalars, each a mean over rows; their sum is the objective.
     by_domain : the total per domain, from the same forward; empty without domains.
+    rows : number of rows behind the means: the weight of a micro-batch, and of a rank, in the step.
     """
 
     parts: Mapping[str, Tensor]
     by_domain: Mapping[int, Tensor] = field(default_factory=dict)
+    rows: int = 1
 
     @property
     def total(self) -> Tensor:
         return torch.stack(list(self.parts.values())).sum()
+
+
+Closure = Callable[[], Iterable[Losses]]  # runs forward and losses anew, one micro-batch of the step after another
 
 
 class Steps(Protocol):
@@ -36,9 +41,11 @@ class UpdateRule(Protocol):
     """How losses become one step.
 
     A sharpness rule looks at `total`, an alignment rule at `by_domain`, a conflict rule at `parts`; a wrapping
-    rule calls the inner rule's step at shifted weights and restores them exactly.
+    rule calls the inner rule's step at shifted weights and restores them exactly. Micro-batches and ranks are no
+    concern of a rule that takes its gradients from `verisight.optim.gradient`. A rule with a memory of its own offers
+    `state_dict` and `load_state_dict`, which checkpoints keep.
     """
 
-    def step(self, closure: Callable[[], Losses], parameters: Sequence[torch.nn.Parameter], optimizer: Steps) -> Losses:
-        """One step. `closure` runs forward and losses anew each time; returns the losses at the old weights."""
+    def step(self, closure: Closure, parameters: Sequence[torch.nn.Parameter], optimizer: Steps) -> Losses:
+        """One step; returns the losses at the old weights, detached."""
         ...
