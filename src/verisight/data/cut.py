@@ -22,7 +22,7 @@ import numpy as np
 from verisight.core.errors import DataError, InputError, one_line
 from verisight.core.preprocess import Preprocess
 from verisight.data.boxes import finder_for
-from verisight.data.faces import Face, FaceFinder, crop_face, judgeable, square_of
+from verisight.data.faces import Face, FaceFinder, box_in_crop, crop_face, judgeable
 from verisight.data.manifest import Manifest
 from verisight.data.media import LIMITS, Frame, Limits, Media, open_media
 from verisight.data.quality import Chain, Picture, draw
@@ -287,8 +287,6 @@ def _ms(time_s: float | None) -> int:
 
 def _box_in_crop(face: Face, size: tuple[int, int], preprocess: Preprocess) -> str:
     """The face's box in pixels of its crop, as `crop_face` cuts it, clipped to it."""
-    left, top, side = square_of(face, size, preprocess)
-    x, y, w, h = face.box
-    corners = (np.array([x, y, x + w, y + h]) - [left, top, left, top]) * preprocess.size / side
-    x0, y0, x1, y1 = np.clip(corners, 0, preprocess.size)
+    x, y, w, h = box_in_crop(face, size, preprocess)
+    x0, y0, x1, y1 = np.clip([x, y, x + w, y + h], 0, preprocess.size)
     return " ".join(f"{value:.1f}" for value in (x0, y0, x1 - x0, y1 - y0))

@@ -121,6 +121,17 @@ def square_of(face: Face, size: tuple[int, int], preprocess: Preprocess) -> tupl
     return left, int(np.clip(round(y + h / 2 - side / 2), 0, height - side)), side
 
 
+def box_in_crop(face: Face, size: tuple[int, int], preprocess: Preprocess) -> tuple[float, float, float, float]:
+    """The face's box in pixels of its crop, as `crop_face` cuts it without `align`; it may reach over the border.
+
+    size : width and height of the picture.
+    """
+    left, top, side = square_of(face, size, preprocess)
+    zoom = preprocess.size / side
+    x, y, w, h = face.box
+    return (x - left) * zoom, (y - top) * zoom, w * zoom, h * zoom
+
+
 def finish(crop: Picture, preprocess: Preprocess) -> Picture:
     """The last two steps of every crop, found or given: resize to (S, S), then the common JPEG encoding."""
     size = preprocess.size

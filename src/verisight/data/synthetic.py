@@ -130,7 +130,7 @@ def plant(face: SyntheticFace, kind: Kind, rng: np.random.Generator, donor: Synt
 
 
 def synthetic_folder(
-    out: Path,
+    out: str | Path,
     identities: int,
     per_identity: int,
     kinds: Sequence[Kind] = KINDS,
@@ -149,6 +149,7 @@ def synthetic_folder(
 
     Returns `out`.
     """
+    out = Path(out)
     people = [f"person{i:03d}" for i in range(identities)]
     homes = strict_split([[p] for p in people], SPLIT_SHARES, seed)
     splits = {person: str(home) for person, home in zip(people, homes, strict=True)}
