@@ -25,6 +25,7 @@ HEAVY = (
     "av",
     "sklearn",
     "scipy",
+    "matplotlib",
     "pandas",
     "onnxruntime",
     "skimage",

@@ -54,6 +54,7 @@ def test_a_folder_becomes_a_detector_that_scans_and_is_reported(place: Path, tin
         (["train", ROOT / "recipes/deepfake/erm-folder.yaml", "data.pth=x"], "did you mean 'path'?"),
         (["eval", "deepfake-erm"], "data.path"),
         (["eval", "deepfake-erm", "seed=1"], "data.KEY=VALUE"),
+        (["eval", "deepfake-erm", "data.path=x", "--unit", "vidoe"], "did you mean 'video'?"),
     ],
     ids=str,
 )

@@ -303,3 +303,9 @@ def test_the_plot_grows_with_what_it_shows(tmp_path: Path, one: Path, other: Pat
         forest(found, tmp_path / "x.svg")
         heights.append(float(ElementTree.parse(tmp_path / "x.svg").getroot().attrib["height"].removesuffix("pt")))
     assert heights[1] > 2 * heights[0]
+
+
+def test_matched_reals_of_generators_that_are_not_there_do_not_count(tmp_path: Path, one: Path) -> None:
+    matched = {**Record.load(one).protocol().matched, "a generator of another data set": ("somewhere",)}
+    other = write(tmp_path / "more", scores(1, 1), "qad", matched=matched)
+    assert compare([one, other]).names == ("erm", "qad")

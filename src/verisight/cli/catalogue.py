@@ -60,7 +60,7 @@ def info(id: Annotated[str, typer.Argument(help="An id of `verisight list`, or a
         table.add_row("fingerprint", verdict_fingerprint(path))
         table.add_row("method", card.method)
         table.add_row("threshold", f"{card.threshold.value:.4f} ({card.threshold.rule}, {card.threshold.fitted_on})")
-        table.add_row("temperature", f"{card.calibration.temperature:.4f} ({card.calibration.fitted_on})")
+        table.add_row("calibration", f"{card.calibration} ({card.calibration.fitted_on})")
         table.add_row("aggregate", card.aggregate)
         for split, facts in card.data.items():
             table.add_row(f"data {split}", facts)

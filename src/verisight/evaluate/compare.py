@@ -57,7 +57,14 @@ class Difference(Value):
     def __str__(self) -> str:
         i = self.interval
         bounds = f"[{i.unknown}]" if i.low is None or i.high is None else f"[{i.low:+.3f}, {i.high:+.3f}]"
-        return f"{i.value:+.3f} {bounds}" + ("" if self.p_holm is None else f", p {self.p_holm:.2g}")
+        return f"{i.value:+.3f} {bounds}" + _p(self.p_holm)
+
+
+def _p(p: float | None) -> str:
+    """A p value for a table; below what the approximation can tell, only that it is below."""
+    if p is None:
+        return ""
+    return ", p < 1e-6" if p < 1e-6 else f", p {p:.2g}"
 
 
 class Comparison(Value):
@@ -86,12 +93,13 @@ class Comparison(Value):
         """Markdown: a row for each scope; figures, differences to the first, controls, figures of others."""
         first, *others = self.names
         head = ["", *self.names, *[f"{name} - {first}" for name in others if self.differences.get(name)]]
-        head += [f"control: {name}" for name in self.controls] + list(self.reference)
+        controls = {name: by_scope for name, by_scope in self.controls.items() if name not in self._blind()}
+        head += [f"control: {name}" for name in controls] + list(self.reference)
         lines = [_row(head), "| --- " * len(head) + "|"]
         for scope in self.scopes:
             cells = [str(self.figures[name].get(scope, "-")) for name in self.names]
             cells += [str(self.differences[n].get(scope, "-")) for n in others if self.differences.get(n)]
-            cells += [self._beside(scope, control.get(scope)) for control in self.controls.values()]
+            cells += [self._beside(scope, control.get(scope)) for control in controls.values()]
             cells += [self._beside(scope, figures.get(scope)) for figures in self.reference.values()]
             lines.append(_row([scope, *cells]))
         return "\n".join(lines)
@@ -113,6 +121,8 @@ class Comparison(Value):
                 f"Differences: on the same rows; interval by a paired bootstrap of groups, p by {self.p_method}, "
                 f"corrected over {len(self.scopes)} scopes (Holm 1979)."
             )
+        if self._blind():
+            lines.append(f"Controls that see no difference between any files, AUC 0.5: {', '.join(self._blind())}.")
         if self.metric in LOWER_IS_BETTER:
             lines.append("Lower is better.")
         return [*lines, *self.notes]
@@ -125,6 +135,12 @@ class Comparison(Value):
         (folder / "compare.md").write_text(self.text(), encoding="utf-8")
         (folder / "compare.json").write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
         forest(self, folder / "compare.svg")
+
+    def _blind(self) -> list[str]:
+        """The controls for which all files are alike: a column of them would say nothing."""
+        if self.metric != "auc":
+            return []
+        return [name for name, of in self.controls.items() if all(figure.value == 0.5 for figure in of.values())]
 
     def _beside(self, scope: str, figure: Interval | float | None) -> str:
         """A control's figure or another's, with the detectors that are no better: no loss is to be overlooked."""
@@ -150,6 +166,11 @@ class Run:
         """The metric over the rows of the scope. weight : of these rows; None counts each once."""
         metric, value, of = self.measures[scope]
         return metric(self.scores.label[of], value[of], weight)
+
+    def matched(self) -> dict[str, tuple[str, ...]]:
+        """The matched reals of those generators that the data hold."""
+        made = set(self.scores.generator[self.scores.label == 1].tolist())
+        return {name: sources for name, sources in self.record.protocol().matched.items() if name in made}
 
     def keys(self) -> list[tuple[Any, ...]]:
         """What each row is of."""
@@ -236,7 +257,7 @@ def _require_alike(runs: Sequence[Run]) -> None:
                 f"reports on other data ({ours.scores_fingerprint}) than {first.folder} ({theirs.scores_fingerprint})"
             )
             raise DataError(run.folder, says, "evaluate both on one data set")
-        if ours.protocol().matched != theirs.protocol().matched:
+        if run.matched() != first.matched():
             raise DataError(run.folder, f"compares generators with other reals than {first.folder}", "set data.matched")
         if ours.detector in seen:
             raise DataError(run.folder, f"the same detector on the same data as {seen[ours.detector]}", "give it once")
@@ -259,7 +280,8 @@ def _by_detector(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """
     together: dict[str, list[Run]] = {}
     for run in runs:
-        key = json.dumps([run.record.name, _settings(run.record.recipe)], sort_keys=True)
+        trained_on = {split: run.record.data.get(split) for split in ("train", "val")}
+        key = json.dumps([run.record.name, _settings(run.record.recipe), trained_on], sort_keys=True)
         together.setdefault(key, []).append(run)
         why = _apart(together[key][0], run)
         if why:
@@ -279,12 +301,12 @@ def _by_detector(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A recipe as dotted keys, without what does not make another detector: seed and words."""
+    """A recipe as dotted keys, without what does not make another detector: seed, words, where the data lay."""
     out: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             out |= _settings(value, f"{prefix}{key}.")
-        elif prefix or key not in ("seed", "notes", "licence", "reported"):
+        elif prefix + key not in ("seed", "notes", "licence", "reported", "data.path"):
             out[prefix + key] = value
     return out
 
