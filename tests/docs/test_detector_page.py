@@ -14,16 +14,17 @@ from verisight.evaluate.record import Record
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "results/deepfake/erm-fakes/seed0"
-SCRIPT = ROOT / "experiments/deepfake_erm.py"
+SCRIPT = ROOT / "experiments/deepfake.py"
 
 
-def test_the_page_says_what_the_records_say() -> None:
+def test_the_pages_say_what_the_records_say() -> None:
     spec = importlib.util.spec_from_file_location("experiment", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     experiment = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(experiment)
-    assert experiment.PAGE.read_text() == experiment.render(SCRIPT.with_name("deepfake-erm.md.template"))
+    assert experiment.ERM_PAGE.read_text() == experiment.render_erm(SCRIPT.with_name("deepfake-erm.md.template"))
+    assert experiment.RESULTS_PAGE.read_text() == experiment.render_results(SCRIPT.with_name("deepfake.md.template"))
 
 
 def test_the_record_is_of_the_shipped_weights() -> None:
