@@ -138,7 +138,7 @@ def test_a_call_that_was_cut_short_leaves_nothing_that_the_next_one_uses(
 ) -> None:
     def stop(_: Path, target: Path) -> None:
         real(_, target)
-        if Path(target).name == "images.npy":
+        if Path(target).name == "images.u8":
             raise KeyboardInterrupt
 
     real = os.replace

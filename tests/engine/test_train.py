@@ -187,8 +187,8 @@ def test_a_select_split_whose_reals_gave_no_crop_is_refused_before_training(
 ) -> None:
     cut = training.crops_of
 
-    def without_reals(manifest: Any, chosen: Any) -> Any:
-        crops = cut(manifest, chosen)
+    def without_reals(manifest: Any, chosen: Any, preprocess: Any) -> Any:
+        crops = cut(manifest, chosen, preprocess)
         fakes = np.flatnonzero(manifest.column("label")[crops.row] == 1)
         return type(crops)(
             crops.images[fakes], crops.row[fakes], crops.time_s[fakes], crops.landmarks[fakes], crops.skipped

@@ -167,7 +167,7 @@ def test_it_learns_a_synthetic_problem_in_seconds() -> None:
     optimiser = torch.optim.AdamW(parameters, lr=3e-3)
     for _ in range(25):
         data = draw(16)
-        Plain().step(lambda data=data: method.losses(data), parameters, optimiser)
+        Plain().step(lambda data=data: [method.losses(data)], parameters, optimiser)
     method.eval()
     with torch.inference_mode():
         assert auc(unseen.label.numpy(), method.scores(unseen.inputs).numpy()) > 0.95
