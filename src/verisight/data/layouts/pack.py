@@ -64,7 +64,8 @@ def read_pack(spec: DataSpec, seed: int = 0) -> Manifest:
         labels = [int(label == "1") for label in columns["label"]]
         columns["split"] = split_by_group(groups, labels, spec.splits, seed)
     listed = {posixpath.normpath(path.replace("\\", "/")) for path in columns["path"]}
-    unlisted = [path for path in files_below(root) if path not in listed]
+    where = {_top(path) for path in listed}  # a contact sheet beside the folders of samples is none of them
+    unlisted = [path for path in files_below(root) if path not in listed and _top(path) in where]
     manifest = Manifest.from_columns(columns, root, told(unlisted, "files without a row in the index, left out"))
     for path in manifest.paths():
         if not path.is_file():
@@ -88,6 +89,11 @@ def _unpacked(archive: Path) -> Path:
         raise DataError(archive, f"cannot be unpacked ({error})") from error
     (target / ".whole").touch()
     return target
+
+
+def _top(path: str) -> str:
+    """The first folder of a path; "" for a file in the root."""
+    return path.split("/")[0] if "/" in path else ""
 
 
 def tiny_copy(folder: Path) -> Promise:
