@@ -41,7 +41,10 @@ def train(
     from verisight.engine.train import train as run
 
     path = run(loaded, out or Path("runs") / loaded.name)
-    typer.echo(f"checkpoint: {path}\nnext: verisight scan PATH --detector {path}")
+    from lightning.pytorch.utilities import rank_zero_only
+
+    speak = rank_zero_only(typer.echo)  # of several processes, one speaks
+    speak(f"checkpoint: {path}\nnext: verisight scan PATH --detector {path}")
 
 
 def eval_(
