@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verisight.cli.overrides import data_spec
-
 if TYPE_CHECKING:
     from verisight.data.manifest import Manifest
 
@@ -64,6 +62,7 @@ def _read(path: Path, layout: str, overrides: list[str]) -> Manifest:
     DataError : no such file or folder, a file that is neither a table nor a zip, or whatever the layout refuses.
     """
     from verisight.core.errors import DataError
+    from verisight.core.recipe import DataSpec, data_block, validate
     from verisight.data.layouts import read_layout
     from verisight.data.manifest import Manifest
 
@@ -74,4 +73,4 @@ def _read(path: Path, layout: str, overrides: list[str]) -> Manifest:
     if path.is_file() and path.suffix != ".zip":
         raise DataError(path, "not a manifest", "give a .csv or .parquet table, a zip with index.csv, or a folder")
     named = layout or ("pack" if path.is_file() or (path / "index.csv").is_file() else "folder")
-    return read_layout(data_spec(str(path), named, overrides, "data check"))
+    return read_layout(validate(DataSpec, {**data_block(overrides), "layout": named, "path": str(path)}, "data check"))

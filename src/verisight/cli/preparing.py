@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verisight.cli.overrides import data_spec
-
 if TYPE_CHECKING:
     from verisight.data.prepare import Prepared
 
@@ -48,7 +46,7 @@ def prepare(
 
     from verisight.core.errors import ExitCode
     from verisight.core.preprocess import Preprocess
-    from verisight.core.recipe import validate
+    from verisight.core.recipe import DataSpec, data_block, validate
     from verisight.data.cut import SAME
     from verisight.data.prepare import Unfinished
     from verisight.data.prepare import prepare as run
@@ -56,7 +54,7 @@ def prepare(
     preprocess = validate(Preprocess, {"frames": frames, "size": size, "margin": margin}, "prepare")
     try:
         made = run(
-            data_spec(folder, layout, overrides or [], "prepare"),
+            validate(DataSpec, {**data_block(overrides or []), "layout": layout, "path": folder}, "prepare"),
             out,
             preprocess=preprocess,
             qualities=quality or (SAME,),

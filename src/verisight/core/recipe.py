@@ -174,6 +174,23 @@ class Recipe(Value):
     reported: tuple[Reported, ...] = ()
 
 
+def data_block(overrides: Sequence[str]) -> dict[str, Any]:
+    """What `data.key=value` overrides say of the data block, for verbs that take no recipe; not validated yet.
+
+    Raises
+    ------
+    RecipeError : something else than the data block.
+    """
+    from omegaconf import OmegaConf
+
+    for override in overrides:
+        if not override.startswith("data.") or "=" not in override:
+            raise RecipeError(override, "only the data block can be given here", "use data.KEY=VALUE")
+    given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    block: dict[str, Any] = given.get("data", {})
+    return block
+
+
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a YAML recipe, apply `key=value` overrides (dots reach inside), validate.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from verisight.core.checkpoint import Card
 from verisight.core.detector import Detector
 from verisight.core.errors import DataError
-from verisight.core.recipe import DataSpec, EvaluateSpec, Reported, validate
+from verisight.core.recipe import DataSpec, EvaluateSpec, Reported, data_block, validate
 from verisight.data.crops import CropSet, face_crops
 from verisight.data.layouts import read_layout
 from verisight.data.manifest import Manifest
@@ -96,14 +95,9 @@ def data_spec(card: Card, overrides: Sequence[str]) -> DataSpec:
     Raises
     ------
     DataError : `data.path` is not given; the card does not know where data lie on this machine.
+    RecipeError : something else than the data block, or a key or value that it refuses.
     """
-    from omegaconf import OmegaConf
-
-    for override in overrides:
-        if not override.startswith("data.") or "=" not in override:
-            raise DataError(override, "only the data block can be overridden here", "use data.KEY=VALUE")
-    given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
-    block = given.get("data", {})
+    block = data_block(overrides)
     if "path" not in block:
         raise DataError("data.path", "must be given", "for instance: data.path=my-photos data.layout=folder")
     if "layout" in block and block["layout"] != card.recipe.get("data", {}).get("layout"):
