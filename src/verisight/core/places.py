@@ -15,3 +15,12 @@ def cache_folder() -> Path:
     folder = Path(os.environ.get("VERISIGHT_CACHE") or user_cache_path("verisight", appauthor=False))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def stamp(path: Path) -> str:
+    """What tells a file from its earlier or later self without reading it: its size and its time of change."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return "absent"
+    return f"{facts.st_size} {facts.st_mtime_ns}"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verisight.core.errors import DataError, InputError
-from verisight.core.places import cache_folder
+from verisight.core.places import cache_folder, stamp
 from verisight.core.preprocess import Preprocess
 from verisight.core.progress import track
 from verisight.data.boxes import finder_for
@@ -72,7 +72,7 @@ def face_crops(manifest: Manifest, preprocess: Preprocess, *, whole: bool = Fals
     }
     if _has_box(preprocess, whole):
         key["box"] = True
-    files = hashlib.sha256("\n".join(map(_stamp, manifest.paths())).encode()).hexdigest()
+    files = hashlib.sha256("\n".join(f"{path} {stamp(path)}" for path in manifest.paths()).encode()).hexdigest()
     name = hashlib.sha256(json.dumps([key, files], sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder() / "crops" / name
     if not (folder / "facts.json").is_file():
@@ -94,15 +94,6 @@ def face_crops(manifest: Manifest, preprocess: Preprocess, *, whole: bool = Fals
 
 def _has_box(preprocess: Preprocess, whole: bool) -> bool:
     return not (whole or preprocess.align)
-
-
-def _stamp(path: Path) -> str:
-    """What tells a file from its earlier or later self without reading it."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return f"{path} absent"
-    return f"{path} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def _fill(folder: Path, manifest: Manifest, cutter: _Cutter) -> None:

@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 
 from verisight.core.errors import DataError, VerisightError, nearest
+from verisight.core.places import stamp
 from verisight.core.preprocess import Preprocess
 from verisight.core.progress import track
 from verisight.core.recipe import DataSpec
@@ -245,7 +246,7 @@ def _run(todo: Sequence[Unit], cutter: Cutter, out: Path, stop: threading.Event,
 
 def _had_or_cut(unit: Unit, cutter: Cutter, out: Path) -> bool:
     """Whether the unit was finished before, from the same files; else it is now."""
-    part, stamps = _part(out, unit), [_stamp(cutter.root / row["path"]) for row in unit.rows]
+    part, stamps = _part(out, unit), [stamp(cutter.root / row["path"]) for row in unit.rows]
     if part.is_file() and json.loads(part.read_text(encoding="utf-8"))["stamps"] == stamps:
         return True
     made = cutter(unit)
@@ -256,15 +257,6 @@ def _had_or_cut(unit: Unit, cutter: Cutter, out: Path) -> bool:
 
 def _part(out: Path, unit: Unit) -> Path:
     return out / "parts" / unit.name[:2] / f"{unit.name}.json"
-
-
-def _stamp(path: Path) -> str:
-    """What tells a file from its earlier or later self without reading it: a mended file is prepared anew."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return "absent"
-    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _replace(path: Path, text: str) -> None:
