@@ -62,9 +62,7 @@ class Crops(Samples):
         self.label = manifest.column("label")[crops.row]
         self.blendable = np.flatnonzero((self.label == 0) & np.isfinite(crops.landmarks).all(axis=(1, 2)))
         self.domain = numbered(manifest.domain())[crops.row]
-        within = {"group": numbered(manifest.column("group"))[crops.row], "domain": self.domain}
-        balance = recipe.data.balance
-        self.weights = balanced_weights(self.label, balance, within.get(balance, np.zeros_like(self.label)))
+        self.weights = row_weights(self.label, recipe.data.balance, manifest, crops.row)
 
     def __getitem__(self, draw: Draw) -> Batch:
         i = draw.item
@@ -96,6 +94,14 @@ class Crops(Samples):
 def numbered(names: NDArray[Any]) -> NDArray[np.int64]:
     """Names as numbers 0 .. K - 1, in the order of the names."""
     return np.asarray(np.unique(names.astype(str), return_inverse=True)[1])
+
+
+def row_weights(
+    label: NDArray[np.int64], balance: Balance, manifest: Manifest, row: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """`balanced_weights` of items by the group or domain of the rows (N,) of the manifest that they come from."""
+    within = manifest.domain() if balance == "domain" else manifest.column("group")
+    return balanced_weights(label, balance, numbered(within)[row])
 
 
 def balanced_weights(label: NDArray[np.int64], balance: Balance, within: NDArray[np.int64]) -> NDArray[np.float64]:

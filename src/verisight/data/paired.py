@@ -19,7 +19,7 @@ from verisight.core.recipe import Recipe
 from verisight.data.augment import augment
 from verisight.data.batch import Batch
 from verisight.data.crops import CropSet
-from verisight.data.loaders import Draw, Samples, balanced_weights, numbered
+from verisight.data.loaders import Draw, Samples, numbered, row_weights
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 from verisight.data.quality import draw as draw_chain
@@ -57,9 +57,7 @@ class PairedCrops(Samples):
         self.row = crops.row[self.table[:, 0]]
         self.label = manifest.column("label")[self.row]
         self.domain = numbered(manifest.domain())[self.row]
-        within = {"group": numbered(manifest.column("group"))[self.row], "domain": self.domain}
-        balance = recipe.data.balance
-        self.weights = balanced_weights(self.label, balance, within.get(balance, np.zeros_like(self.label)))
+        self.weights = row_weights(self.label, recipe.data.balance, manifest, self.row)
 
     def __getitem__(self, draw: Draw) -> Batch:
         seed = (self.recipe.seed, draw.epoch, draw.nth)

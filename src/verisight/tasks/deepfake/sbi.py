@@ -24,7 +24,7 @@ from verisight.data.augment import augment
 from verisight.data.batch import Batch
 from verisight.data.crops import CropSet
 from verisight.data.faces import finish
-from verisight.data.loaders import Draw, Samples, balanced_weights, numbered
+from verisight.data.loaders import Draw, Samples, numbered, row_weights
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 from verisight.data.selfblend import Box, SelfBlend
@@ -126,9 +126,8 @@ class Pairs(Samples):
         usable = (manifest.column("label")[crops.row] == 0) & known
         if not usable.any():
             raise DataError(manifest.root, "no real face with landmarks to blend", "add reals (label 0)")
-        self.domain, balance = numbered(manifest.domain())[crops.row], recipe.data.balance
-        within = self.domain if balance == "domain" else numbered(manifest.column("group"))[crops.row]
-        self.weights = usable * balanced_weights(usable.astype(np.int64), balance, within)
+        self.domain = numbered(manifest.domain())[crops.row]
+        self.weights = usable * row_weights(usable.astype(np.int64), recipe.data.balance, manifest, crops.row)
 
     def __getitem__(self, draw: Draw) -> Batch:
         i, recipe = draw.item, self.recipe
