@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -122,11 +122,14 @@ def manifest_of(rows: Sequence[Mapping[str, Any]], root: Path, notes: Sequence[s
     return Manifest.from_columns({name: [row[name] for row in ordered] for name in names}, root, notes)
 
 
-def count_notes(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, int]) -> list[str]:
-    """A line for each key of `expected` (`real`, `fake`) whose number of rows differs from the published one."""
+def count_notes(rows: Iterable[Mapping[str, Any]], expected: Mapping[str, int], *, what: str = "files") -> list[str]:
+    """A line for each key of `expected` (`real`, `fake`) whose number of rows differs from the published one.
+
+    what : a row is.
+    """
     found = Counter("fake" if row["label"] else "real" for row in rows)
     return [
-        f"{found[name]} {name} files where the published set has {wanted}"
+        f"{found[name]} {name} {what} where the published set has {wanted}"
         for name, wanted in expected.items()
         if found[name] != wanted
     ]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from verisight.core.value import Value
 from verisight.data.layouts.disjoint import on_one_side, sides
-from verisight.data.layouts.layout import files_below
+from verisight.data.layouts.layout import count_notes, files_below
 from verisight.data.layouts.names import Row, told
 from verisight.data.manifest import split_by_group
 
@@ -63,14 +63,8 @@ class Disk:
 
 def video_notes(rows: Iterable[Mapping[str, Any]], expected: Mapping[str, int]) -> list[str]:
     """As `count_notes`, but different videos count, not their frames."""
-    found = {
-        name: len({r["video"] for r in rows if r["label"] == label}) for label, name in enumerate(("real", "fake"))
-    }
-    return [
-        f"{found[name]} {name} videos where the published set has {wanted}"
-        for name, wanted in expected.items()
-        if found[name] != wanted
-    ]
+    videos = {(row["label"], row["video"]): row for row in rows}
+    return count_notes(videos.values(), expected, what="videos")
 
 
 def lacking(rows: Iterable[Mapping[str, Any]]) -> list[str]:
