@@ -93,7 +93,8 @@ class Comparison(Value):
         """Markdown: a row for each scope; figures, differences to the first, controls, figures of others."""
         first, *others = self.names
         head = ["", *self.names, *[f"{name} - {first}" for name in others if self.differences.get(name)]]
-        controls = {name: by_scope for name, by_scope in self.controls.items() if name not in self._blind()}
+        blind = self._blind()
+        controls = {name: by_scope for name, by_scope in self.controls.items() if name not in blind}
         head += [f"control: {name}" for name in controls] + list(self.reference)
         lines = [_row(head), "| --- " * len(head) + "|"]
         for scope in self.scopes:
@@ -121,8 +122,9 @@ class Comparison(Value):
                 f"Differences: on the same rows; interval by a paired bootstrap of groups, p by {self.p_method}, "
                 f"corrected over {len(self.scopes)} scopes (Holm 1979)."
             )
-        if self._blind():
-            lines.append(f"Controls that see no difference between any files, AUC 0.5: {', '.join(self._blind())}.")
+        blind = self._blind()
+        if blind:
+            lines.append(f"Controls that see no difference between any files, AUC 0.5: {', '.join(blind)}.")
         if self.metric in LOWER_IS_BETTER:
             lines.append("Lower is better.")
         return [*lines, *self.notes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -44,8 +45,9 @@ def score_crops(
     if unit == "frame":
         return scores_of(manifest, crops.row, scores, mark)
     combine = aggregate(detector.card.aggregate)
-    rows = np.unique(crops.row)
-    by_file = [combine(scores[crops.row == row].tolist(), crops.time_s[crops.row == row].tolist()) for row in rows]
+    rows, first = np.unique(crops.row, return_index=True)  # ascending: the crops of a file lie together
+    files = (slice(a, b) for a, b in pairwise([*first.tolist(), len(crops.row)]))
+    by_file = [combine(scores[of].tolist(), crops.time_s[of].tolist()) for of in files]
     return scores_of(manifest, rows, np.array(by_file), mark)
 
 
