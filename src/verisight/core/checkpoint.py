@@ -62,6 +62,10 @@ class Calibration(Value):
             scaled = np.clip(s / self.temperature + self.bias, -60, 60)
         return np.asarray(1.0 / (1.0 + np.exp(-scaled)))
 
+    def interval(self, low: float, high: float) -> tuple[float, float]:
+        """95 % interval of the probability of a score known to lie between two: what the fit leaves open included."""
+        return float(self.probability(low)), float(self.probability(high))
+
     def __str__(self) -> str:
         if self.knots:
             return f"isotonic, {len(self.knots)} knots"
@@ -81,6 +85,8 @@ class Card(Value):
 
     positive : name of the class that high scores mean (`fake`).
     aggregate : how the faces of one file become one score.
+    clear : below it a file is called real; from it up to `threshold` lies the zone of doubt, in which a verdict is not
+        given. None: no such zone.
     data : fingerprint and counts of each split it was trained, calibrated and reported on.
     metrics : of the report split at the time of writing; the record has them with intervals.
     """
@@ -94,6 +100,7 @@ class Card(Value):
     aggregate: str
     calibration: Calibration = Calibration()
     threshold: Threshold = Threshold(value=0.5, rule="default", fitted_on="not fitted")
+    clear: Threshold | None = None
     data: dict[str, str] = {}
     metrics: dict[str, float] = {}
     licence: str = "not stated"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,18 @@ from verisight.core.preprocess import Preprocess
 Floats = NDArray[np.float32]
 Scorer = Callable[[Floats], Floats]
 Runtime = Literal["onnx", "torch"]
+
+
+class Measured(NamedTuple):
+    """What a detector says of a batch.
+
+    score : (N,) float32 logits, higher = positive.
+    novelty : (N,) float32 in 0..1, the share of the selection split's faces that look more usual to the detector; None
+        from a detector that was given no idea of what is usual.
+    """
+
+    score: Floats
+    novelty: Floats | None
 
 
 class Detector:
@@ -107,6 +119,10 @@ class Detector:
         if len(scores) != len(rows):  # a user's callable may return two columns, one per class
             raise InputError(self.name, f"its scorer gave {len(scores)} scores for {len(rows)} rows")
         return scores
+
+    def measure(self, batch: NDArray[Any]) -> Measured:
+        """Logits of a batch, and how unusual its items are; batch and errors as `score`."""
+        return Measured(self.score(batch), None)
 
 
 def checkpoint_path(name_or_path: str | Path) -> Path:
