@@ -52,7 +52,7 @@ data:
   path: ???
   faces: whole
 preprocess: {size: 48}
-augment: {crop: 0, resize: 0, blur: 0, jpeg: 0}
+augment: {crop: 0, quality: ""}
 optimiser: {lr: 0.3}
 loader: {batch_size: 4, workers: 0}
 trainer: {max_epochs: 12, enable_progress_bar: false}

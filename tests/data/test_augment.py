@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verisight.core.errors import DataError
 from verisight.core.recipe import AugmentSpec
 from verisight.data.augment import augment
 
-NOTHING = AugmentSpec(crop=0, flip=False, colour=0, resize=0, blur=0, jpeg=0)
+NOTHING = AugmentSpec(crop=0, flip=False, colour=0, quality="")
 CROP = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
 share = st.floats(0, 1)
 specs = st.builds(
@@ -18,10 +19,8 @@ specs = st.builds(
     crop=st.floats(0, 1, exclude_max=True),
     flip=st.booleans(),
     colour=share,
-    resize=share,
-    blur=share,
-    jpeg=share,
-    jpeg_quality=st.tuples(st.integers(1, 50), st.integers(50, 100)),
+    widen=share,
+    quality=st.sampled_from(["", "jpeg:40..95?0.5", "resize:0.5..1 blur:0.3..1.5?0.5 noise:2", "c40"]),
 )
 
 
@@ -52,8 +51,15 @@ def test_all_zero_is_the_identity(seed: int) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"crop": 0.2}, {"flip": True}, {"colour": 0.2}, {"resize": 1.0}, {"blur": 1.0}, {"jpeg": 1.0}],
-    ids=lambda c: next(iter(c)),
+    [
+        {"crop": 0.2},
+        {"widen": 0.2},
+        {"flip": True},
+        {"colour": 0.2},
+        {"quality": "resize:0.4..0.9"},
+        {"quality": "jpeg:40..95"},
+    ],
+    ids=lambda c: " ".join(map(str, next(iter(c.items())))),
 )
 def test_every_setting_does_something_alone_and_differently_for_every_seed(changes: dict[str, object]) -> None:
     made = [drawn(with_only(**changes), seed).tobytes() for seed in range(12)]
@@ -70,7 +76,7 @@ def test_flip_mirrors_about_half_of_the_draws_and_does_nothing_else() -> None:
 
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_a_probability_is_the_share_of_changed_pictures(share: float) -> None:
-    changed = sum(not np.array_equal(drawn(with_only(jpeg=share), seed), CROP) for seed in range(200))
+    changed = sum(not np.array_equal(drawn(with_only(quality=f"jpeg:60?{share}"), seed), CROP) for seed in range(200))
     assert changed / 200 == pytest.approx(share, abs=0.13)
 
 
@@ -81,6 +87,22 @@ def test_the_random_square_is_a_part_of_the_picture() -> None:
     assert max(spans) <= 192
     assert min(spans) >= 90
     assert max(spans) - min(spans) > 50
+
+
+def test_a_widened_square_holds_the_whole_picture_shrunk_and_moved() -> None:
+    dot = np.zeros((48, 48, 3), np.uint8)
+    dot[22:26, 22:26] = 200
+    made = [drawn(with_only(widen=0.5), seed, dot)[..., 0] for seed in range(60)]
+    for picture in made:  # the mirror begins at most 24 px from the border, so the dot comes once
+        assert 0.4 * 16 * 200 <= picture.sum() <= 1.1 * 16 * 200
+    middles = np.array([np.average(np.arange(48), weights=picture.sum(axis=0)) for picture in made])
+    assert middles.min() < 20
+    assert middles.max() > 27
+
+
+def test_a_quality_that_nobody_knows_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match="jpg"):
+        drawn(with_only(quality="jpg:40"), 0)
 
 
 def test_colour_moves_no_grey_out_of_grey() -> None:

@@ -44,7 +44,7 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe.model_validate({**tree, **changes})
 
 
-PLAIN = {"crop": 0, "flip": False, "colour": 0, "resize": 0, "blur": 0, "jpeg": 0}
+PLAIN = {"crop": 0, "flip": False, "colour": 0, "quality": ""}
 
 
 def samples(labels: list[int], landmarks: np.ndarray | None = FACE) -> tuple[CropSet, Manifest]:

@@ -19,7 +19,7 @@ from verisight.data.paired import PairedCrops, paired_rows
 from verisight.data.quality import draw
 
 SIZE = 32
-GEOMETRY = AugmentSpec(crop=0.4, flip=True, colour=0.2, resize=0, blur=0, jpeg=0)
+GEOMETRY = AugmentSpec(crop=0.4, flip=True, colour=0.2, quality="")
 QUALITIES = ("raw", "c23", "c40")
 
 
@@ -97,7 +97,7 @@ def test_square_and_mirroring_are_the_same_in_every_view_and_differ_between_draw
 ) -> None:
     """Views that differ by a constant still do after cutting, mirroring and enlarging; up to rounding."""
     crops, manifest = stored
-    shapes = AugmentSpec(crop=0.4, flip=True, colour=0, resize=0, blur=0, jpeg=0)
+    shapes = AugmentSpec(crop=0.4, flip=True, colour=0, quality="")
     data = PairedCrops(crops, manifest, recipe(shapes), QUALITIES, augmented=True)
     shown = []
     for nth in range(12):

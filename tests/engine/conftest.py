@@ -39,7 +39,7 @@ def recipe(tiny_folder: Path) -> Callable[..., Recipe]:
             "method": {"id": "deepfake/erm", "backbone": "test_convnext", "init": "random", "dropout": 0.3},
             "data": {"path": str(tiny_folder), "faces": "whole"},
             "preprocess": {"size": 32},
-            "augment": {"resize": 0, "blur": 0, "jpeg": 0},
+            "augment": {"quality": ""},
             "loader": {"batch_size": 4, "workers": 0},
             "trainer": {
                 "max_epochs": 3,

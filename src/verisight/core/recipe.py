@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from verisight.core.aggregate import aggregate
 from verisight.core.errors import RecipeError, nearest, one_line
@@ -15,13 +15,6 @@ from verisight.core.preprocess import Preprocess
 from verisight.core.value import Value
 
 ValueT = TypeVar("ValueT", bound=BaseModel)
-Quality = Annotated[int, Field(ge=1, le=100)]
-
-
-def _ascending(pair: tuple[int, int]) -> tuple[int, int]:
-    if pair[0] > pair[1]:
-        raise ValueError("the lower end comes first")
-    return pair
 
 
 def _known_rule(rule: str) -> str:
@@ -40,6 +33,8 @@ class DataSpec(Value):
     balance : what batches draw evenly: nothing; the two labels; or both labels and, within each, every group (so that
         forty frames of one video count as much as one photo) or every domain (camera, generator, source).
     matched : generator -> the sources of the reals it is compared with; others are compared with all reals.
+    leave_out : generators that are dropped from every split, with the reals they are matched with: else a detector
+        learns the look of their origin as that of reals.
     """
 
     path: Annotated[str, Field(coerce_numbers_to_str=True)]  # a folder may be called 2024
@@ -50,28 +45,34 @@ class DataSpec(Value):
     landmarks: Literal["five", "dlib68"] = "five"
     balance: Literal["none", "label", "group", "domain"] = "label"
     matched: dict[str, tuple[str, ...]] = {}
+    leave_out: tuple[str, ...] = ()
 
 
 class AugmentSpec(Value):
     """What training does to a crop, drawn anew for every sample and epoch; evaluation does none of it.
 
-    crop : the square keeps a random share of the side between 1 - crop and 1.
+    crop, widen : the square is cut to a random share of its side from 1 - crop on, or widened up to 1 + widen with what
+        lies outside mirrored in, and moved as far as it then can be: other finders and margins cut otherwise.
     flip : mirror with probability 1/2.
     colour : largest relative change of brightness, contrast and saturation.
-    resize : probability of shrinking to 1/2 .. 1 of the size and back.
-    blur : probability of a Gaussian blur, sigma 0.3 .. 1.5 px.
-    jpeg : probability of one more JPEG encoding, at a quality drawn from `jpeg_quality`.
+    quality : what a file goes through on its way, written as `verisight.data.quality.draw` reads it.
     self_blend : share of the drawn fakes that are replaced by a real face blended with itself.
+    upsample : share of the drawn fakes that are replaced by a real face with the traces of up-sampling.
     """
 
     crop: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    widen: Annotated[float, Field(ge=0, le=1)] = 0.0
     flip: bool = True
     colour: Annotated[float, Field(ge=0, le=1)] = 0.2
-    resize: Annotated[float, Field(ge=0, le=1)] = 0.3
-    blur: Annotated[float, Field(ge=0, le=1)] = 0.2
-    jpeg: Annotated[float, Field(ge=0, le=1)] = 0.5
-    jpeg_quality: Annotated[tuple[Quality, Quality], AfterValidator(_ascending)] = (40, 95)
+    quality: str = "resize:0.5..1?0.3 blur:0.3..1.5?0.2 jpeg:40..95?0.5"
     self_blend: Annotated[float, Field(ge=0, le=1)] = 0.0
+    upsample: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _shares(self) -> AugmentSpec:
+        if self.self_blend + self.upsample > 1:
+            raise ValueError("self_blend and upsample are shares of the same fakes: at most 1 together")
+        return self
 
 
 class OptimiserSpec(Value):

@@ -7,38 +7,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verisight.core.recipe import AugmentSpec
-from verisight.data.quality import Picture, jpeg
+from verisight.data.quality import Picture, draw
 
 
 def augment(crop: Picture, spec: AugmentSpec, rng: np.random.Generator) -> Picture:
     """One random variant of a square RGB crop (S, S, 3) uint8, of the same size.
 
-    Geometry first, then colour, then what a file goes through on its way: resizing, blur, JPEG.
+    Geometry first, then colour, then what a file goes through on its way.
     """
-    crop = _random_square(crop, spec.crop, rng)
+    crop = _random_square(crop, spec, rng)
     if spec.flip and rng.random() < 0.5:
         crop = crop[:, ::-1]
     if spec.colour > 0:
         crop = _colour(crop, spec.colour, rng)
-    size = crop.shape[0]
-    if rng.random() < spec.resize:
-        small = round(size * rng.uniform(0.5, 1.0))
-        crop = cv2.resize(cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA), (size, size))
-    if rng.random() < spec.blur:
-        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.3, 1.5))
-    if rng.random() < spec.jpeg:
-        crop = jpeg(np.ascontiguousarray(crop), int(rng.integers(spec.jpeg_quality[0], spec.jpeg_quality[1] + 1)))
-    return np.ascontiguousarray(crop, dtype=np.uint8)
+    return np.ascontiguousarray(draw(spec.quality, rng).apply(np.ascontiguousarray(crop)))
 
 
-def _random_square(crop: Picture, largest_cut: float, rng: np.random.Generator) -> Picture:
+def _random_square(crop: Picture, spec: AugmentSpec, rng: np.random.Generator) -> Picture:
+    """A square of a random side at a random place, resized to the side that it was."""
     size = crop.shape[0]
-    side = max(1, round(size * rng.uniform(1 - largest_cut, 1)))
+    side = max(1, round(size * rng.uniform(1 - spec.crop, 1 + spec.widen)))
     if side == size:
         return crop
-    top, left = rng.integers(0, size - side + 1, size=2)
-    square = crop[top : top + side, left : left + side]
-    return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    room = max(0, side - size)
+    wide = cv2.copyMakeBorder(crop, room, room, room, room, cv2.BORDER_REFLECT_101) if room else crop
+    top, left = rng.integers(0, room + 1 if room else size - side + 1, size=2)
+    square = wide[top : top + side, left : left + side]
+    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (size, size), interpolation=how), dtype=np.uint8)
 
 
 def _colour(crop: Picture, strength: float, rng: np.random.Generator) -> Picture:

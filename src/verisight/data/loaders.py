@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from verisight.core.errors import DataError, RecipeError
 from verisight.core.recipe import Recipe
+from verisight.data.artefacts import upsampled
 from verisight.data.augment import augment
 from verisight.data.batch import Batch, concatenate
 from verisight.data.crops import CropSet
@@ -60,6 +61,7 @@ class Crops(Samples):
     def __init__(self, crops: CropSet, manifest: Manifest, recipe: Recipe, *, augmented: bool) -> None:
         self.crops, self.recipe, self.augmented = crops, recipe, augmented
         self.label = manifest.column("label")[crops.row]
+        self.reals = np.flatnonzero(self.label == 0)
         self.blendable = np.flatnonzero((self.label == 0) & np.isfinite(crops.landmarks).all(axis=(1, 2)))
         self.domain = numbered(manifest.domain())[crops.row]
         self.weights = row_weights(self.label, recipe.data.balance, manifest, crops.row)
@@ -80,15 +82,19 @@ class Crops(Samples):
     def _pseudo(self, i: int, picture: Picture, rng: np.random.Generator) -> Picture:
         """The picture, or what stands in for it.
 
-        A share of the fakes becomes a self-blended real. Half of those have their *background* changed, so as many
-        reals are changed as a whole: else a tint alone would mean fake.
+        A share of the fakes becomes a self-blended real, and another one a real with up-sampling traces. Half of the
+        self-blends have their *background* changed, so as many reals are changed as a whole: else a tint alone would
+        mean fake.
         """
-        if len(self.blendable) == 0 or rng.random() >= self.recipe.augment.self_blend:
-            return picture
-        if self.label[i] == 1:
-            real = int(rng.choice(self.blendable))
-            return SelfBlend().pair(np.asarray(self.crops.images[real]), self.crops.landmarks[real], rng)[0]
-        return change(picture, rng) if rng.random() < 0.5 else picture
+        spec, chance = self.recipe.augment, rng.random()
+        if chance < spec.self_blend and len(self.blendable):
+            if self.label[i] == 1:
+                real = int(rng.choice(self.blendable))
+                return SelfBlend().pair(np.asarray(self.crops.images[real]), self.crops.landmarks[real], rng)[0]
+            return change(picture, rng) if rng.random() < 0.5 else picture
+        if self.label[i] == 1 and spec.self_blend <= chance < spec.self_blend + spec.upsample:
+            return upsampled(np.asarray(self.crops.images[int(rng.choice(self.reals))]), rng)
+        return picture
 
 
 def numbered(names: NDArray[Any]) -> NDArray[np.int64]:

@@ -86,8 +86,27 @@ def image_size(part: Part) -> Floats:
     return np.log(np.array([(media.width, media.height) for media in opened], np.float64))
 
 
+def spectrum(part: Part) -> Floats:
+    """(N, S / 2) log power of every ring of a grey crop's spectrum; the mean over the crops of a file."""
+    import cv2
+
+    size = part.crops.images.shape[1]
+    down, across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]
+    ring = np.rint(np.hypot(down, across) * size).astype(np.int64).ravel()
+    kept = ring < size // 2
+    count = np.bincount(ring[kept])
+    window = np.outer(np.hanning(size), np.hanning(size))  # without it the borders draw a cross over all rings
+    rows = []
+    for crop in part.crops.images:
+        grey = cv2.cvtColor(np.asarray(crop), cv2.COLOR_RGB2GRAY).astype(np.float64)
+        power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)).ravel() ** 2
+        rows.append(np.log(np.bincount(ring[kept], power[kept]) / count + 1))
+    return part.mean_over_crops(np.array(rows))
+
+
 CONTROLS: dict[str, Facts] = {
     "colour moments": colour_moments,
+    "spectrum": spectrum,
     "sharpness and file size": sharpness_and_bytes,
     "JPEG quality": jpeg_quality,
     "image size": image_size,
@@ -117,7 +136,7 @@ def controls(
     out = {}
     for name in track(CONTROLS, "controls", total=len(CONTROLS)):
         facts = CONTROLS[name]
-        model = _regression().fit(facts(fit), label)
+        model = regression().fit(facts(fit), label)
         out[name] = figures(model.decision_function(facts(select)), model.decision_function(facts(report)))
     rng = np.random.default_rng(seed)
     out["random score"] = figures(rng.normal(size=len(select.rows())), rng.normal(size=len(report.rows())))
@@ -153,8 +172,8 @@ def _libjpeg_tables() -> NDArray[np.int64]:
     return np.array(tables, np.int64)
 
 
-def _regression() -> Any:
-    """An unfitted logistic regression on standardised facts; facts without variance say nothing."""
+def regression() -> Any:
+    """An unfitted logistic regression with a ridge on standardised facts; facts without variance say nothing."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

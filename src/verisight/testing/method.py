@@ -67,7 +67,7 @@ class MethodCase:
     @cached_property
     def recipe(self) -> Recipe:
         """A recipe whose `method:` block holds the settings."""
-        plain = {"crop": 0, "flip": False, "colour": 0, "resize": 0, "blur": 0, "jpeg": 0}
+        plain = {"crop": 0, "flip": False, "colour": 0, "quality": ""}
         tree = {
             "name": "contract",
             "method": {"id": f"{self.method.task}/contract", **self.settings.model_dump(mode="json")},
