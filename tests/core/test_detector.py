@@ -34,6 +34,20 @@ def mean() -> Detector:
     return Detector(CARD, lambda batch: batch.mean(axis=(1, 2, 3)))
 
 
+def test_distances_become_the_share_of_faces_that_are_more_usual() -> None:
+    card = CARD.model_copy(update={"novelty": (1.0, 2.0, 4.0)})
+    mine = Detector(card, lambda batch: (batch.mean(axis=(1, 2, 3)), np.array([0.5, 1.5, 2.0, 3.0, 9.0], np.float32)))
+    score, novelty = mine.measure(BATCH)
+    np.testing.assert_allclose(novelty, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_array_equal(score, mine.score(BATCH))
+
+
+def test_without_an_idea_of_what_is_usual_nothing_is_said_of_it(mean: Detector) -> None:
+    assert mean.measure(BATCH).novelty is None
+    silent = Detector(CARD, lambda batch: (batch.mean(axis=(1, 2, 3)), np.ones(len(batch), np.float32)))
+    assert silent.measure(BATCH).novelty is None
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_users_callable_is_a_detector(mean: Detector, dtype: type) -> None:
     scores = mean.score(BATCH.astype(dtype))

@@ -75,6 +75,17 @@ def test_the_card_says_where_everything_was_set(checkpoint: Path, striped: Path,
     assert card.recipe["data"]["path"] == striped.name  # the folder's place on this machine stays here
 
 
+def test_the_checkpoint_knows_what_is_usual_and_every_runtime_says_the_same(checkpoint: Path, striped: Path) -> None:
+    card = load_card(checkpoint)
+    assert len(card.novelty) == 41
+    assert list(card.novelty) == sorted(card.novelty)
+    crops = np.random.default_rng(0).normal(size=(6, 3, card.preprocess.size, card.preprocess.size))
+    torch_says, onnx_says = (Detector.load(checkpoint, runtime=runtime).measure(crops) for runtime in ("torch", "onnx"))
+    assert torch_says.novelty is not None
+    np.testing.assert_allclose(torch_says.novelty, onnx_says.novelty, atol=2e-3)
+    assert torch_says.novelty.min() > 0.9  # noise is no striped picture
+
+
 def test_every_step_is_logged_and_every_epoch_validated(checkpoint: Path) -> None:
     lines = [json.loads(line) for line in (checkpoint.parent / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "loss/cross_entropy" in line]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from verisight.core.checkpoint import Calibration, Card
 from verisight.core.errors import DataError
 from verisight.core.recipe import EvaluateSpec
-from verisight.evaluate.calibration import BOUNDS, FITS, fit_isotonic, fit_platt, fit_temperature
+from verisight.evaluate.calibration import BOUNDS, FITS, fit_isotonic, fit_platt, fit_temperature, with_band
 from verisight.evaluate.metrics import auc, balanced_accuracy, brier, ece
 from verisight.evaluate.protocol import Fit, Protocol, Report, Scores, Select, Split
 
@@ -92,9 +92,55 @@ def test_one_class_is_refused(kind: str) -> None:
 def test_every_name_of_a_recipe_has_a_fit() -> None:
     for kind, fit in FITS.items():
         assert EvaluateSpec(calibration=kind).calibration == kind
-        assert Protocol(EvaluateSpec(calibration=kind)).choose(scores_of(*drawn_from(1.0, rows=50)))[0] == fit(
-            scores_of(*drawn_from(1.0, rows=50))
-        )
+        chosen = Protocol(EvaluateSpec(calibration=kind)).choose(scores_of(*drawn_from(1.0, rows=50)))[0]
+        assert chosen.model_copy(update={"band": ()}) == fit(scores_of(*drawn_from(1.0, rows=50)))
+        assert bool(chosen.band) == (kind != "none")
+
+
+def test_the_band_holds_the_truth_and_narrows_with_the_root_of_the_data() -> None:
+    """Labels drawn with the probability sigmoid(score): the line p = sigmoid(s) lies in the band of a good fit."""
+    wide = []
+    for rows in (400, 6400):
+        fitted = with_band(fit_platt, scores_of(*drawn_from(1.0, rows=rows)), resamples=100)
+        score, low, high = np.array(fitted.band).T
+        inside = np.abs(score) < 4
+        truth = 1 / (1 + np.exp(-score))
+        assert ((low - 0.02 <= truth) & (truth <= high + 0.02))[inside].mean() > 0.9
+        wide.append((high - low)[inside].mean())
+    assert 2.5 < wide[0] / wide[1] < 6  # the root of 16 is 4
+
+
+def test_groups_are_drawn_whole_so_copies_do_not_narrow_the_band() -> None:
+    label, score = drawn_from(1.0, rows=100)
+    plain = scores_of(label, score)
+    name = np.repeat(plain.group, 20)
+    tripled = Scores(
+        split=Select,
+        fingerprint="feed",
+        path=np.array([f"{i}.png" for i in range(2000)]),
+        label=np.repeat(label, 20),
+        score=np.repeat(score, 20),
+        group=name,
+        generator=name,
+        source=name,
+    )
+    one, other = (np.array(with_band(fit_temperature, scores, resamples=50).band) for scores in (plain, tripled))
+    assert_allclose(one, other, atol=0.01)
+
+
+def test_an_interval_holds_the_probabilities_of_its_scores() -> None:
+    fitted = with_band(fit_temperature, scores_of(*drawn_from(1.0, rows=200)), resamples=50)
+    for low, high in ((-100.0, 100.0), (0.3, 0.3), (-2.0, 1.0)):
+        bounds = fitted.interval(low, high)
+        assert 0 <= bounds[0] <= fitted.probability(low) <= fitted.probability(high) <= bounds[1] <= 1
+    assert fitted.interval(0.0, 0.0) != (0.5, 0.5)
+    assert Calibration(temperature=2.0).interval(1.0, 1.0) == pytest.approx([1 / (1 + np.exp(-0.5))] * 2)
+
+
+@pytest.mark.parametrize("band", [((0, 0.2, 0.1),), ((1, 0, 0.1), (0, 0.1, 0.2)), ((0, -0.1, 0.1),), ((0, 0.3, 1.1),)])
+def test_an_impossible_band_is_refused(band: tuple[tuple[float, float, float], ...]) -> None:
+    with pytest.raises(ValidationError, match="band"):
+        Calibration(band=band)
 
 
 @pytest.mark.parametrize(("temperature", "bias"), [(0.5, 1.0), (3.0, -2.0)])

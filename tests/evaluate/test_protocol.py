@@ -22,6 +22,7 @@ from verisight.evaluate.protocol import (
     Scores,
     Select,
     Split,
+    choose_clear,
     choose_threshold,
     oracle_threshold,
 )
@@ -180,6 +181,41 @@ def test_the_threshold_lies_midway_between_the_classes_and_says_what_it_saw() ->
 def test_an_unknown_rule_is_refused(rule: str) -> None:
     with pytest.raises(RecipeError, match="no threshold rule of this name; known: balanced, fpr@X"):
         choose_threshold(scores_of([0, 1], [0, 1]), UNSCALED, rule)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-8, 8)), min_size=2), st.sampled_from([0.0, 0.1, 0.25]))
+def test_a_zone_of_doubt_misses_no_more_than_allowed_and_is_not_a_step_too_low(
+    rows: list[tuple[int, int]], share: float
+) -> None:
+    label, score = (np.array(column) for column in zip(*[(0, -1), (1, 1), *rows], strict=True))
+    never = Threshold(value=2.0, rule="by hand", fitted_on="nothing")
+    clear = choose_clear(scores_of(label, score), UNSCALED, f"fnr@{share}", never)
+    assert clear is not None
+    probability = UNSCALED.probability(score)
+    fakes = probability[label == 1]
+    assert (fakes < clear.value).mean() <= share
+    levels = np.unique(probability)
+    above = levels[levels >= clear.value]
+    if len(above):  # one step further and more would be missed
+        assert (fakes <= above[0]).mean() > share
+
+
+def test_there_is_no_doubt_where_none_is_wanted_or_the_classes_lie_apart() -> None:
+    apart = scores_of([0, 0, 1, 1], [-3, -2, 2, 3])
+    threshold = choose_threshold(apart, UNSCALED, "fpr@0.05")
+    assert choose_clear(apart, UNSCALED, "none", threshold) is None
+    assert choose_clear(apart, UNSCALED, "fnr@0.05", threshold) is None
+    mixed = scores_of([0, 1, 0, 1], [-3, -2, 2, 3])
+    threshold = choose_threshold(mixed, UNSCALED, "fpr@0.0")
+    clear = choose_clear(mixed, UNSCALED, "fnr@0.0", threshold)
+    assert clear is not None
+    assert UNSCALED.probability(-3) < clear.value < UNSCALED.probability(-2)
+    assert Protocol(EvaluateSpec(doubt="fnr@0.0")).clear(mixed, UNSCALED, threshold) == clear
+
+
+def test_doubt_is_chosen_on_select_data_only() -> None:
+    with pytest.raises(DataError, match="zone of doubt"):
+        choose_clear(scores_of([0, 1], [0, 1], Report), UNSCALED, "fnr@0.1", AT_HALF)
 
 
 def test_every_generator_is_compared_with_matched_reals_where_it_has_any_and_with_all() -> None:

@@ -104,7 +104,7 @@ def test_a_score_is_the_log_odds_of_fake(rows: int) -> None:
     method = made().eval()
     inputs = torch.rand(rows, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        scores, shares = method.scores(inputs), method._logits(inputs).softmax(dim=1)
+        scores, shares = method.scores(inputs), method.classes(method.features(inputs)).softmax(dim=1)
     assert scores.shape == (rows,)
     torch.testing.assert_close(scores.sigmoid(), shares[:, 1])
 

@@ -363,6 +363,18 @@ class PerClass(Edges):
         return Losses({"bce": torch.stack([(each * s).sum() / s.sum().clamp_min(1) for s in share]).mean()})
 
 
+class OtherScores(Edges):
+    def scored(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.scores(inputs) + 1, None
+
+
+class OneFeature(Edges):
+    """The features of the batch as a whole."""
+
+    def scored(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.scores(inputs), inputs.mean(dim=(0, 2, 3))[None]
+
+
 PLANTED: list[tuple[str, type[Method], str]] = [
     ("the_config_round_trips", ForgetsSetting, "came back as"),
     ("the_config_round_trips", TakesAnything, "unknown setting"),
@@ -383,6 +395,8 @@ PLANTED: list[tuple[str, type[Method], str]] = [
     ("scores_are_one_finite_float_a_row", Column, "shape \\(6, 1\\) for 6 rows"),
     ("scores_are_one_finite_float_a_row", SqueezesOne, "shape \\(\\) for 1 rows"),
     ("scores_are_one_finite_float_a_row", Integers, "scores tensor"),
+    ("features_come_with_the_same_scores", OtherScores, "other scores than scores"),
+    ("features_come_with_the_same_scores", OneFeature, "shape \\(1, 3\\)"),
     ("a_score_does_not_depend_on_its_batch", Centred, "alone and among others"),
     ("one_row_trains_or_is_refused", NanAtOne, "the loss of one row is nan"),
     ("one_row_trains_or_is_refused", CrashesAtOne, "AssertionError"),

@@ -30,12 +30,15 @@ class Calibration(Value):
     bias : in logits; 0 for temperature scaling, free for Platt scaling.
     knots : (score, probability) pairs of an isotonic fit, both rising; between them the line, beyond them the end's
         value. Where there are any, temperature and bias stay at 1 and 0.
+    band : (score, low, high) in rising order of the score: the bounds of 95 % of the probabilities that this score gets
+        when the select data are drawn anew.
     """
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     fitted_on: str = "not fitted"
     bias: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     knots: tuple[tuple[float, float], ...] = ()
+    band: tuple[tuple[float, float, float], ...] = ()
 
     @model_validator(mode="after")
     def _monotone(self) -> Calibration:
@@ -45,12 +48,17 @@ class Calibration(Value):
                 raise ValueError("the knots of a calibration rise in score and do not fall in probability")
             if not (y[0] >= 0 and y[-1] <= 1) or (self.temperature, self.bias) != (1.0, 0.0):
                 raise ValueError("knots are probabilities in 0..1, with temperature 1 and bias 0 beside them")
+        if self.band:
+            x, low, high = np.array(self.band, np.float64).T
+            rising = all((np.diff(side) >= 0).all() for side in (low, high)) and (np.diff(x) > 0).all()
+            if not (rising and np.isfinite(x).all() and low[0] >= 0 and high[-1] <= 1 and (low <= high).all()):
+                raise ValueError("the band of a calibration rises with the score, between 0 and 1, low below high")
         return self
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What is not used is not written: cards of temperatures, and their fingerprints, stay as they always were."""
-        return {key: value for key, value in whole(self).items() if key not in ("bias", "knots") or value}
+        return {key: value for key, value in whole(self).items() if key not in ("bias", "knots", "band") or value}
 
     def probability(self, score: ArrayLike) -> NDArray[np.float64]:
         """Probability of the positive class, elementwise, float64 in [0, 1]; it never falls as the score rises."""
@@ -63,8 +71,15 @@ class Calibration(Value):
         return np.asarray(1.0 / (1.0 + np.exp(-scaled)))
 
     def interval(self, low: float, high: float) -> tuple[float, float]:
-        """95 % interval of the probability of a score known to lie between two: what the fit leaves open included."""
-        return float(self.probability(low)), float(self.probability(high))
+        """Bounds of the probability of a score that lies between two, with what the select data leave open.
+
+        Without a band they are the probabilities of the two. The point's own probability always lies inside.
+        """
+        bounds = self.probability([low, high])
+        if self.band:
+            x, lows, highs = np.array(self.band, np.float64).T
+            bounds = np.array([min(bounds[0], np.interp(low, x, lows)), max(bounds[1], np.interp(high, x, highs))])
+        return float(bounds[0]), float(bounds[1])
 
     def __str__(self) -> str:
         if self.knots:
@@ -87,6 +102,8 @@ class Card(Value):
     aggregate : how the faces of one file become one score.
     clear : below it a file is called real; from it up to `threshold` lies the zone of doubt, in which a verdict is not
         given. None: no such zone.
+    novelty : distances of faces of the select split from what the network is used to, at evenly spaced quantiles from 0
+        to 1; empty where the checkpoint holds no idea of what is usual.
     data : fingerprint and counts of each split it was trained, calibrated and reported on.
     metrics : of the report split at the time of writing; the record has them with intervals.
     """
@@ -101,6 +118,7 @@ class Card(Value):
     calibration: Calibration = Calibration()
     threshold: Threshold = Threshold(value=0.5, rule="default", fitted_on="not fitted")
     clear: Threshold | None = None
+    novelty: tuple[float, ...] = ()
     data: dict[str, str] = {}
     metrics: dict[str, float] = {}
     licence: str = "not stated"
@@ -156,9 +174,10 @@ def verdict_fingerprint(path: Path) -> str:
 
     Words on the card (metrics, notes, licence) may change without making the ledger judge anew or a record stray.
     """
-    judges = load_card(path).model_dump_json(
-        include={"name", "method", "positive", "preprocess", "aggregate", "calibration", "threshold"}
-    )
+    card = load_card(path)
+    judging = {"name", "method", "positive", "preprocess", "aggregate", "calibration", "threshold"}
+    judging |= {name for name in ("clear", "novelty") if getattr(card, name)}  # without them, as it always was
+    judges = card.model_dump_json(include=judging)
     with open(path, "rb") as file:
         file.seek(8 + int.from_bytes(file.read(8), "little"))  # the header, which holds the card, is passed over
         digest = hashlib.file_digest(file, "sha256")

@@ -16,7 +16,7 @@ from verisight.core.places import WEIGHTS
 from verisight.core.preprocess import Preprocess
 
 Floats = NDArray[np.float32]
-Scorer = Callable[[Floats], Floats]
+Scorer = Callable[[Floats], Floats | tuple[Floats, Floats]]
 Runtime = Literal["onnx", "torch"]
 
 
@@ -38,7 +38,8 @@ class Detector:
     Parameters
     ----------
     card : what the detector says of itself.
-    scorer : (N, 3, S, S) float32, normalised by `card.preprocess` -> (N,) float32 logits, higher = positive.
+    scorer : (N, 3, S, S) float32, normalised by `card.preprocess` -> (N,) float32 logits, higher = positive; or these
+        and (N,) distances from what is usual, of which `card.novelty` has the quantiles.
     fingerprint : identifies what its verdicts depend on; part of the key under which the scan ledger remembers a
         verdict.
 
@@ -93,8 +94,8 @@ class Detector:
     def calibrator(self) -> Calibration:
         return self.card.calibration
 
-    def score(self, batch: NDArray[Any]) -> Floats:
-        """Logits of a batch; each item's score does not depend on the others.
+    def measure(self, batch: NDArray[Any]) -> Measured:
+        """Logits of a batch, and how unusual its items are; each item's own, whatever the others.
 
         batch : (N, 3, S, S) with S = `preprocess.size`, finite floating-point numbers, N >= 1.
 
@@ -102,6 +103,23 @@ class Detector:
         ------
         InputError : wrong shape or type, empty, or not finite.
         """
+        rows = self._checked(batch)
+        found = self._scorer(rows)
+        score, distance = found if isinstance(found, tuple) else (found, None)
+        scores = np.asarray(score, dtype=np.float32).reshape(-1)
+        if len(scores) != len(rows):  # a user's callable may return two columns, one per class
+            raise InputError(self.name, f"its scorer gave {len(scores)} scores for {len(rows)} rows")
+        if distance is None or not self.card.novelty:
+            return Measured(scores, None)
+        knots = self.card.novelty
+        share = np.interp(np.asarray(distance).reshape(-1), knots, np.linspace(0, 1, len(knots)))
+        return Measured(scores, share.astype(np.float32))
+
+    def score(self, batch: NDArray[Any]) -> Floats:
+        """The logits alone: (N,) float32. Batch and errors as `measure`."""
+        return self.measure(batch).score
+
+    def _checked(self, batch: NDArray[Any]) -> Floats:
         expected = (3, self.preprocess.size, self.preprocess.size)
         array = np.asarray(batch)
         if array.ndim != 4 or array.shape[1:] != expected:
@@ -115,14 +133,7 @@ class Detector:
         rows = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(rows).all():
             raise InputError(self.name, "the batch holds NaN or infinite values")
-        scores = np.asarray(self._scorer(rows), dtype=np.float32).reshape(-1)
-        if len(scores) != len(rows):  # a user's callable may return two columns, one per class
-            raise InputError(self.name, f"its scorer gave {len(scores)} scores for {len(rows)} rows")
-        return scores
-
-    def measure(self, batch: NDArray[Any]) -> Measured:
-        """Logits of a batch, and how unusual its items are; batch and errors as `score`."""
-        return Measured(self.score(batch), None)
+        return rows
 
 
 def checkpoint_path(name_or_path: str | Path) -> Path:

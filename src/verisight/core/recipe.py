@@ -133,12 +133,15 @@ class EvaluateSpec(Value):
         or `none`.
     threshold : `balanced`, the threshold of the best balanced accuracy; or `fpr@X`, the smallest one at which
         at most the share X of real files is called fake.
+    doubt : `fnr@X`: below the largest probability at which at most the share X of the fakes is missed a file is called
+        real, and from there to the threshold no verdict is given; or `none`: whatever is not fake is real.
     resamples : of the bootstrap behind every interval.
     """
 
     aggregate: Annotated[str, AfterValidator(_known_rule)] = "mean-of-frame-max"
     calibration: Literal["temperature", "platt", "isotonic", "none"] = "temperature"
     threshold: Annotated[str, Field(pattern=r"^(balanced|fpr@0?\.\d+)$")] = "balanced"
+    doubt: Annotated[str, Field(pattern=r"^(none|fnr@0?\.\d+)$")] = "none"
     resamples: Annotated[int, Field(ge=100)] = 2000
 
 

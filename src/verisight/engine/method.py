@@ -23,12 +23,15 @@ from verisight.data.crops import CropSet
 from verisight.data.loaders import Crops, Samples
 from verisight.data.manifest import Manifest
 from verisight.evaluate.metrics import auc
+from verisight.nn.novelty import Novelty
 from verisight.optim.plain import Plain
 from verisight.optim.rule import Losses, UpdateRule
 
 torchvision_ops.ensure()
 
 import lightning  # noqa: E402  (imports torchvision through torchmetrics)
+
+ASIDE = "novelty."  # of a checkpoint's tensors: those that are none of the method's
 
 
 class MethodConfig(Value):
@@ -71,8 +74,13 @@ class Method(lightning.LightningModule, ABC):
         if "init" in cls.Config.model_fields:
             block["init"] = "random"
         method = cls.from_block(block, card.name)
-        method.load_state_dict({name: torch.from_numpy(np.asarray(t, np.float32)) for name, t in tensors.items()})
-        return Scoring(method)
+        state = {name: torch.from_numpy(np.asarray(t, np.float32)) for name, t in tensors.items()}
+        aside = {name.removeprefix(ASIDE): state.pop(name) for name in list(state) if name.startswith(ASIDE)}
+        method.load_state_dict(state)
+        novelty = Novelty(*aside["basis"].shape) if aside else None
+        if novelty is not None:
+            novelty.load_state_dict(aside)
+        return Scoring(method, novelty)
 
     @abstractmethod
     def losses(self, batch: Batch) -> Losses:
@@ -81,6 +89,10 @@ class Method(lightning.LightningModule, ABC):
     @abstractmethod
     def scores(self, inputs: Tensor) -> Tensor:
         """(N, ...) -> (N,) logits, higher = positive class."""
+
+    def scored(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The scores, and the features (N, D) that they were read off; None of a method that has no such thing."""
+        return self.scores(inputs), None
 
     def training_preprocess(self, recipe: Recipe) -> Preprocess:
         """How faces are cut for training: here as for everything else."""
@@ -151,14 +163,18 @@ class Method(lightning.LightningModule, ABC):
 
 
 class Scoring(torch.nn.Module):
-    """A method as a plain module that scores: what is exported and what detectors call."""
+    """A method as a plain module that scores: what is exported and what detectors call.
 
-    def __init__(self, method: Method) -> None:
+    novelty : also gives (N,) distances of the features from what the method was trained on.
+    """
+
+    def __init__(self, method: Method, novelty: Novelty | None = None) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.novelty = method, novelty
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.method.scores(inputs)
+    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        scores, features = self.method.scored(inputs)
+        return scores if self.novelty is None or features is None else (scores, self.novelty(features))
 
 
 def method_class(id: str) -> type[Method]:

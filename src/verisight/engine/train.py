@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from verisight.core import catalogue, torchvision_ops
-from verisight.core.checkpoint import Card, save_checkpoint
+from verisight.core.checkpoint import Card, load_card, load_tensors, save_checkpoint
 from verisight.core.detector import Detector
 from verisight.core.errors import DataError, RecipeError
 from verisight.core.preprocess import Preprocess
@@ -20,10 +21,12 @@ from verisight.core.recipe import Recipe
 from verisight.data.crops import CropSet, face_crops
 from verisight.data.layouts import read_layout
 from verisight.data.manifest import Manifest
+from verisight.data.preprocess import normalise
 from verisight.engine.loop import Run
-from verisight.engine.method import Method, method_class
+from verisight.engine.method import ASIDE, Method, method_class
 from verisight.evaluate.protocol import Protocol, Select
 from verisight.evaluate.score import score_crops
+from verisight.nn.novelty import Novelty
 from verisight.optim.rule import UpdateRule
 
 torchvision_ops.ensure()
@@ -31,6 +34,7 @@ torchvision_ops.ensure()
 import lightning  # noqa: E402  (imports torchvision through torchmetrics)
 from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 
+MOST_SEEN = 4096  # crops that say what is usual
 warn = rank_zero_only(logging.getLogger(__name__).warning)  # once, however many processes train
 
 
@@ -64,8 +68,12 @@ def train(recipe: Recipe, out: Path) -> Path:
     )
     path = out / f"{recipe.name}.safetensors"
     if run.first:  # of all processes, one writes
-        save_checkpoint(path, stored_tensors(method), card_of(method, recipe, fit, select))
-        save_checkpoint(path, stored_tensors(method), calibrated(path, recipe, select, select_crops))
+        tensors = rounded(method)
+        save_checkpoint(path, tensors, card_of(method, recipe, fit, select))
+        seen = fit_crops if method.training_preprocess(recipe) == recipe.preprocess else select_crops
+        aside, distances = usual(path, seen, select_crops)
+        card = calibrated(path, recipe, select, select_crops)
+        save_checkpoint(path, tensors | aside, card.model_copy(update={"novelty": distances}))
         run.forget()
     return path
 
@@ -108,12 +116,12 @@ def update_rule(block: dict[str, Any]) -> UpdateRule:
     return built
 
 
-def stored_tensors(method: Method) -> dict[str, Any]:
-    """What a checkpoint holds: matrices and filters in float16, the rest in float32.
+def rounded(module: torch.nn.Module) -> dict[str, Any]:
+    """What a checkpoint holds of a module: matrices and filters in float16, the rest in float32.
 
     Everything that scores is loaded from this file, so the rounding is the same everywhere.
     """
-    state = {name: tensor.cpu() for name, tensor in method.state_dict().items()}
+    state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
     return {
         name: np.ascontiguousarray(t.half().numpy() if t.ndim > 1 else t.float().numpy()) for name, t in state.items()
     }
@@ -150,5 +158,41 @@ def calibrated(path: Path, recipe: Recipe, select: Manifest, crops: CropSet) -> 
     """The card with calibration and threshold, fitted on the scores that the stored weights give."""
     detector = Detector.load(path, runtime="torch")
     scores = score_crops(detector, select, crops, Select)
-    calibration, threshold = Protocol(recipe.evaluate).choose(scores)
-    return detector.card.model_copy(update={"calibration": calibration, "threshold": threshold})
+    protocol = Protocol(recipe.evaluate)
+    calibration, threshold = protocol.choose(scores)
+    clear = protocol.clear(scores, calibration, threshold)
+    return detector.card.model_copy(update={"calibration": calibration, "threshold": threshold, "clear": clear})
+
+
+def usual(path: Path, seen: CropSet, select: CropSet) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """What is usual to the stored network: tensors to lie beside its own, and quantiles of the select crops' distances.
+
+    seen : crops whose features are taken as usual; at most MOST_SEEN of them, evenly chosen. Nothing of either for a
+    method without features.
+    """
+    card = load_card(path)
+    network: Any = method_class(card.method).scoring_network(card, load_tensors(path)).eval()
+
+    def features(crops: CropSet) -> NDArray[np.float32] | None:
+        chosen = np.unique(np.linspace(0, len(crops.row) - 1, MOST_SEEN, dtype=np.int64))
+        found = []
+        for start in range(0, len(chosen), 64):
+            pictures = np.stack([crops.images[i] for i in chosen[start : start + 64]])
+            with torch.inference_mode():
+                _, part = network.method.scored(torch.from_numpy(normalise(pictures, card.preprocess)))
+            if part is None:
+                return None
+            found.append(part.numpy())
+        return np.concatenate(found)
+
+    known = features(seen)
+    other = known if select is seen else features(select)
+    if known is None or other is None or len(known) < 2:
+        return {}, ()
+    novelty = Novelty.fit(known)
+    novelty.basis.copy_(novelty.basis.half())  # as the file rounds matrices
+    with torch.inference_mode():
+        distances = novelty(torch.from_numpy(other)).numpy()
+    quantiles = np.maximum.accumulate(np.quantile(distances, np.linspace(0, 1, 41)))
+    tensors = {f"{ASIDE}{name}": tensor for name, tensor in rounded(novelty).items()}
+    return tensors, tuple(float(f"{q:.6g}") for q in quantiles)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from verisight.core.checkpoint import Calibration
-from verisight.evaluate.protocol import Scores, Select, require_select
+from verisight.evaluate.protocol import TEXTS, Scores, Select, require_select
 
 BOUNDS = (0.05, 20.0)  # separable data would send the temperature to zero, inverted or useless data to infinity
 
@@ -78,6 +78,35 @@ def fit_isotonic(scores: Scores[Select]) -> Calibration:
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores.score, scores.label)
     knots = zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True)
     return Calibration(knots=tuple(knots), fitted_on=_seen(scores))
+
+
+def with_band(
+    fit: Callable[[Scores[Select]], Calibration], scores: Scores[Select], *, resamples: int = 200, seed: int = 0
+) -> Calibration:
+    """A fit with the band of its probabilities: refitted on `resamples` draws of whole groups with replacement.
+
+    Draws without one of the classes are left out. Outside the scores that were seen, the ends of the band hold.
+    """
+    fitted = fit(scores)
+    groups, cluster = np.unique(scores.group, return_inverse=True)
+    rows = np.split(np.argsort(cluster, kind="stable"), np.cumsum(np.bincount(cluster))[:-1])
+    grid = np.unique(np.linspace(scores.score.min(), scores.score.max(), 41))
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples):
+        chosen = np.concatenate([rows[g] for g in rng.integers(0, len(groups), len(groups))])
+        if 0 < scores.label[chosen].sum() < len(chosen):
+            drawn.append(fit(_rows(scores, chosen)).probability(grid))
+    if not drawn:
+        return fitted
+    low, high = np.maximum.accumulate(np.quantile(drawn, [0.025, 0.975], axis=0), axis=1)
+    band = zip(grid.round(4).tolist(), low.round(4).tolist(), high.round(4).tolist(), strict=True)
+    return fitted.model_copy(update={"band": tuple(band)})
+
+
+def _rows(scores: Scores[Select], chosen: np.ndarray) -> Scores[Select]:
+    columns = {name: getattr(scores, name)[chosen] for name in ("label", "score", *TEXTS)}
+    return Scores(split=scores.split, fingerprint=scores.fingerprint, **columns)
 
 
 FITS: dict[str, Callable[[Scores[Select]], Calibration]] = {

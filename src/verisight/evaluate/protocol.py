@@ -171,6 +171,29 @@ def choose_threshold(scores: Scores[Select], calibration: Calibration, rule: str
     return Threshold(value=value, rule=rule, fitted_on=f"select {scores.fingerprint}, {len(scores)} files")
 
 
+def choose_clear(scores: Scores[Select], calibration: Calibration, rule: str, threshold: Threshold) -> Threshold | None:
+    """The probability below which a file is called real; None where `rule` wants no zone of doubt, or none is left.
+
+    rule : `fnr@X`: the largest candidate, as for a threshold, or 0, below which at most the share X of the positives
+        lies. Where it reaches the threshold every file is decided and both errors are kept.
+
+    Raises
+    ------
+    DataError : as `choose_threshold`. RecipeError : an unknown rule.
+    """
+    if rule == "none":
+        return None
+    allowed = _share_of(rule, "fnr")
+    require_select(scores, "a zone of doubt", needs=(0, 1))
+    probability = calibration.probability(scores.score)
+    positives = np.sort(probability[scores.label == 1])
+    candidates = np.append(0.0, _candidates(probability))
+    missed = np.searchsorted(positives, candidates, side="left") / len(positives)
+    value = float(candidates[np.flatnonzero(missed <= allowed)[-1]])
+    fitted_on = f"select {scores.fingerprint}, {len(scores)} files"
+    return Threshold(value=value, rule=rule, fitted_on=fitted_on) if value < threshold.value else None
+
+
 def oracle_threshold(scores: Scores[Report], calibration: Calibration, rule: str) -> Oracle:
     """The same on report data, as a value that says so."""
     checked(scores.label, scores.score, needs=(0, 1), what="an oracle threshold")
@@ -178,7 +201,7 @@ def oracle_threshold(scores: Scores[Report], calibration: Calibration, rule: str
 
 
 def _best(scores: Scores[Any], calibration: Calibration, rule: str) -> float:
-    allowed = _share_of(rule)
+    allowed = None if rule == "balanced" else _share_of(rule, "fpr")
     probability = calibration.probability(scores.score)
     negatives, positives = np.sort(probability[scores.label == 0]), np.sort(probability[scores.label == 1])
     candidates = _candidates(probability)
@@ -198,17 +221,16 @@ def _candidates(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(middle > levels, middle, upper)  # neighbours in floating point have nothing between them
 
 
-def _share_of(rule: str) -> float | None:
-    """The X of `fpr@X`; None for `balanced`."""
-    if rule == "balanced":
-        return None
+def _share_of(rule: str, of: str) -> float:
+    """The X of `fpr@X` or `fnr@X`."""
     name, _, text = rule.partition("@")
     try:
         share = float(text)
     except ValueError:
         share = float("nan")
-    if name != "fpr" or not 0 <= share < 1:
-        raise RecipeError(rule, "no threshold rule of this name", "known: balanced, fpr@X with 0 <= X < 1")
+    if name != of or not 0 <= share < 1:
+        other = "balanced" if of == "fpr" else "none"
+        raise RecipeError(rule, "no threshold rule of this name", f"known: {other}, {of}@X with 0 <= X < 1")
     return share
 
 
@@ -274,10 +296,15 @@ class Protocol:
 
     def choose(self, select: Scores[Select]) -> tuple[Calibration, Threshold]:
         """Calibration, as `spec.calibration` says, and threshold; both on the rows as they come."""
-        from verisight.evaluate.calibration import FITS  # brings scipy.optimize, which readers do not need
+        from verisight.evaluate.calibration import FITS, with_band  # scipy.optimize, which readers do not need
 
-        calibration = FITS[self.spec.calibration](select)
+        fit = FITS[self.spec.calibration]
+        calibration = with_band(fit, select) if self.spec.calibration != "none" else fit(select)
         return calibration, choose_threshold(select, calibration, self.spec.threshold)
+
+    def clear(self, select: Scores[Select], calibration: Calibration, threshold: Threshold) -> Threshold | None:
+        """Where the zone of doubt begins, as `spec.doubt` says."""
+        return choose_clear(select, calibration, self.spec.doubt, threshold)
 
     def units(self, scores: Scores[SplitT], unit: Unit) -> Scores[SplitT]:
         """One row a unit, combined as the spec's aggregate says."""

@@ -26,7 +26,7 @@ from verisight.core.recipe import Recipe, validate
 from verisight.data.batch import Batch, concatenate
 from verisight.data.loaders import Draw, training_loader
 from verisight.engine.method import Method, MethodConfig
-from verisight.engine.train import stored_tensors
+from verisight.engine.train import rounded
 from verisight.evaluate.metrics import auc
 from verisight.optim.gradient import gradient
 from verisight.optim.plain import Plain
@@ -238,6 +238,18 @@ def scores_are_one_finite_float_a_row(case: MethodCase) -> None:
 
 
 @clause
+def features_come_with_the_same_scores(case: MethodCase) -> None:
+    """What stands beside the scores of `scored` is a row of finite features for each."""
+    method = case.build().eval()
+    with torch.no_grad():
+        scores, features = method.scored(case.inputs)
+        expect(scores.equal(method.scores(case.inputs)), "scored() gives other scores than scores()")
+    if features is not None:
+        right = features.ndim == 2 and len(features) == len(scores) and bool(features.isfinite().all())
+        expect(right, f"features of shape {tuple(features.shape)}, or not finite, for {len(scores)} rows")
+
+
+@clause
 def a_score_does_not_depend_on_its_batch(case: MethodCase) -> None:
     method = case.build()
     for batch, _ in zip(case.steps(method.train()), range(3), strict=False):  # so that scores differ from one another
@@ -287,7 +299,7 @@ def it_saves_and_reloads_to_equal_scores(case: MethodCase) -> None:
     method.eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "contract.safetensors"
-        save_checkpoint(path, stored_tensors(method), _card(case))
+        save_checkpoint(path, rounded(method), _card(case))
         stored = {name: torch.from_numpy(np.asarray(t, np.float32)) for name, t in load_tensors(path).items()}
         method.load_state_dict(stored)  # rounded as the file rounds
         network = case.method.scoring_network(_card(case), load_tensors(path)).eval()
@@ -324,6 +336,7 @@ METHOD_CLAUSES: tuple[Callable[[MethodCase], None], ...] = (
     losses_have_no_memory,
     evaluation_leaves_no_trace,
     scores_are_one_finite_float_a_row,
+    features_come_with_the_same_scores,
     a_score_does_not_depend_on_its_batch,
     one_row_trains_or_is_refused,
     it_learns_its_synthetic_problem,

@@ -64,8 +64,12 @@ class ERM(Method):
 
     def scores(self, inputs: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N,) logits of fake."""
-        logits: Tensor = self.logit(self.dropout(self.features(inputs)))
-        return logits.squeeze(1)
+        return self.scored(inputs)[0]
+
+    def scored(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        features: Tensor = self.features(inputs)
+        logits: Tensor = self.logit(self.dropout(features))
+        return logits.squeeze(1), features
 
     def _go_on_from(self, detector: str) -> None:
         path = checkpoint_path(detector)

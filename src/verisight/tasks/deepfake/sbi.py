@@ -72,12 +72,17 @@ class SBI(Method):
         self.classes = torch.nn.Linear(int(self.features.num_features), 2)  # type: ignore[arg-type]
 
     def losses(self, batch: Batch) -> Losses:
-        return Losses({"cross_entropy": cross_entropy(self._logits(batch.inputs), batch.label)})
+        logits = self.classes(self.dropout(self.features(batch.inputs)))
+        return Losses({"cross_entropy": cross_entropy(logits, batch.label)})
 
     def scores(self, inputs: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N,) log odds of fake: the difference of the two logits."""
-        logits = self._logits(inputs)
-        return logits[:, 1] - logits[:, 0]
+        return self.scored(inputs)[0]
+
+    def scored(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        features: Tensor = self.features(inputs)
+        logits: Tensor = self.classes(self.dropout(features))
+        return logits[:, 1] - logits[:, 0], features
 
     def training_preprocess(self, recipe: Recipe) -> Preprocess:
         """Wider crops at the same scale, encoded once only, after the blend."""
@@ -92,10 +97,6 @@ class SBI(Method):
 
     def select_data(self, crops: CropSet, manifest: Manifest, recipe: Recipe) -> Samples:
         return Pairs(crops, manifest, recipe, self.config.blend, augmented=False)
-
-    def _logits(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.classes(self.dropout(self.features(inputs)))
-        return logits
 
 
 class Pairs(Samples):
