@@ -198,7 +198,9 @@ def test_both_rows_get_the_same_changes_whatever_the_recipe_adds(
     monkeypatch.setattr(selfblend, "change", lambda picture, rng, parity: picture)
     monkeypatch.setattr(selfblend, "misalign", lambda source, mask, rng: (source, mask))
     crops, manifest = samples([0, 0])
-    run = recipe(augment={"crop": 0.2, "flip": True, "colour": 0.3, "quality": "resize:0.5..1?0.5 blur:1?0.5 jpeg:40..95?0.5"})
+    run = recipe(
+        augment={"crop": 0.2, "flip": True, "colour": 0.3, "quality": "resize:0.5..1?0.5 blur:1?0.5 jpeg:40..95?0.5"}
+    )
     data = Pairs(crops, manifest, run, SelfBlend(), augmented=augmented)
     pairs = [data[Draw(0, nth, nth % 2)].inputs for nth in range(12)]
     assert all(fake.equal(real) for fake, real in pairs)
