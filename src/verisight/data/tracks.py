@@ -172,8 +172,6 @@ class Tracker:
         return [self._track(person, path) for person, path in enumerate(paths)]
 
     def _assign(self, paths: list[_Path], faces: list[Face], now: float) -> list[tuple[int, int]]:
-        from scipy.optimize import linear_sum_assignment
-
         never = 1e3
         cost = np.full((len(paths), len(faces)), never)
         for i, path in enumerate(paths):
@@ -183,7 +181,14 @@ class Tracker:
                 growth = face.size_px / max(expected.size_px, 1e-9)
                 if away <= self.MAX_MOVE and 1 / self.MAX_GROWTH <= growth <= self.MAX_GROWTH:
                     cost[i, j] = 1 - iou(expected.box, face.box) + away
-        rows, columns = linear_sum_assignment(cost)
+        if cost.size == 0:
+            return []
+        if min(cost.shape) == 1:  # the cheapest pair is the best assignment, and scipy takes half a second to import
+            rows, columns = np.unravel_index([cost.argmin()], cost.shape)
+        else:
+            from scipy.optimize import linear_sum_assignment
+
+            rows, columns = linear_sum_assignment(cost)
         return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < never]
 
     def _track(self, person: int, path: _Path) -> Track:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from reading import put, read, reason
-from samples import clip, sound
+from samples import clip, encode, sound
 
+from verisight.core.errors import InputError
 from verisight.data.decode import clips, timeline
 from verisight.data.media import Frame, open_media, sample_times
 
@@ -105,6 +107,72 @@ def test_long_clips_are_sought_and_short_ones_read_through(tmp_path: Path) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(clips._Clip, "sought")
         assert len(read(path, frames=100)[1]) == 100
+
+
+# ---- another look
+
+
+@pytest.mark.parametrize(("container", "codec"), SEEKABLE)
+def test_another_look_gives_the_frames_on_show_each_once_in_order(tmp_path: Path, container: str, codec: str) -> None:
+    path = put(tmp_path, clip(container, codec, frames=120, options={"g": "12"}))
+    media, all_frames = read(path, frames="all")
+    wanted = [4.0, 0.51, 0.52, 2.02, 4.99]  # at 24 frames a second: 96, 12, 12, 48, 119
+    again = list(media.at(wanted))
+    assert [f.index for f in again] == [12, 48, 96, 119]
+    for frame in again:
+        assert frame.time_s == all_frames[frame.index].time_s
+        assert np.array_equal(frame.rgb, all_frames[frame.index].rgb)
+    own = [all_frames[i].time_s for i in (3, 50, 77)]
+    assert [f.time_s for f in media.at(own)] == own  # a frame is on show at its own time
+    assert list(media.at([])) == []
+    assert media.notes == []
+
+
+def test_a_look_nearby_gives_the_key_frame_before_where_it_seeks_and_decodes_no_other(tmp_path: Path) -> None:
+    path = put(tmp_path, clip("mp4", "libx264", frames=240, options={"g": "24", "bf": "0", "sc_threshold": "0"}))
+    media, all_frames = read(path, frames="all")
+    wanted = [0.3, 3.5, 3.7, 8.2]  # the first two parts of a second are read, 3.5 and 8.2 s are sought
+    decoded = []
+    with pytest.MonkeyPatch.context() as patch:
+        rgb = clips._Clip._good
+        patch.setattr(clips._Clip, "_good", lambda self, packet: [decoded.append(1), *rgb(self, packet)][1:])
+        near = list(media.at(wanted, nearby=True))
+        few = len(decoded)
+        exact = list(media.at(wanted))
+    assert [f.index for f in exact] == [7, 84, 88, 196]
+    assert [f.index for f in near] == [7, 72, 88, 192]
+    assert few < len(decoded) - few
+    for frame in near:
+        assert np.array_equal(frame.rgb, all_frames[frame.index].rgb)
+
+
+def test_what_lies_near_the_same_key_frame_is_not_given_twice(tmp_path: Path) -> None:
+    media, _ = read(
+        put(tmp_path, clip("mp4", "libx264", frames=240, options={"g": "24", "sc_threshold": "0"})), frames=2
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timeline, "SEEK_FROM", 0.1)  # so that three times in one second are all sought
+        near = [f.index for f in media.at([3.2, 3.5, 3.8], nearby=True)]
+    assert near[0] == 72
+    assert near == sorted(set(near))
+    assert len(near) == 3
+
+
+def test_another_look_at_a_file_that_was_broken_since_is_refused(tmp_path: Path) -> None:
+    content = clip("mp4", "libx264", frames=100, options={"g": "10"})
+    media, _ = read(put(tmp_path, content), frames=8)
+    end = media.duration_s - 0.01
+    assert [f.index for f in media.at([1.0, end])] == [24, 99]
+    put(tmp_path, content[: content.index(b"mdat")] + bytes(len(content)))  # all gone since it was opened
+    with pytest.raises(InputError):
+        list(media.at([1.0, end]))
+
+
+def test_a_picture_has_no_times(tmp_path: Path) -> None:
+    media = open_media(put(tmp_path, encode(Image.new("RGB", (8, 6)), "PNG")))
+    assert media.frames is None
+    with pytest.raises(ValueError, match="no times"):
+        media.at([0.0])
 
 
 def test_a_container_whose_clock_does_not_survive_a_seek_is_read_through(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -41,7 +41,14 @@ def open_clip(path: Path, name: str, policy: FramePolicy, limits: Limits) -> Med
     if doubtful:
         old = _look(path, name, policy, limits, decoder=_OLD_X264)
         timeline, size, _ = (timeline, size, doubtful) if old[2] else old
-    return Media("video", size, timeline.duration_s, partial(_read_clip, path, name, policy, limits, timeline))
+    return Media(
+        "video",
+        size,
+        timeline.duration_s,
+        partial(_read_clip, path, name, policy, limits, timeline),
+        at=partial(_read_at, path, name, limits, timeline),
+        frames=timeline.frames,
+    )
 
 
 def _look(
@@ -92,6 +99,19 @@ def _read_clip(
             notes.append(f"damaged: {clip.lost} frame{'s' if clip.lost > 1 else ''} could not be decoded")
 
 
+def _read_at(
+    path: Path, name: str, limits: Limits, timeline: Timeline, times_s: Sequence[float], nearby: bool
+) -> Iterator[Frame]:
+    plan = [list(times_s)]
+    with _clip(path, name, limits, timeline.decoder) as clip:
+        clip.timeline, clip.nearby = timeline, nearby
+        clip.wanted = timeline.on_show(plan, clip.time_base)
+        for picture, time_s, _ in clip.at(timeline.runs(plan)):
+            rgb = clip.rgb(picture)
+            if rgb is not None:
+                yield Frame(rgb, time_s, timeline.index(time_s))
+
+
 @contextlib.contextmanager
 def _clip(path: Path, name: str, limits: Limits, decoder: dict[str, str]) -> Iterator[_Clip]:
     with refusing(path, f"a broken {name} video"), regular(path, limits) as file:
@@ -133,6 +153,7 @@ class _Clip:
 
     timeline: Timeline
     wanted: frozenset[int] | None = None  # timestamps; what no other frame needs is not decoded outside of them
+    nearby = False  # whether a time that is sought may be answered with the key frame before it
 
     def __init__(self, path: Path, container: InputContainer, limits: Limits, decoder: dict[str, str]) -> None:
         self.path, self.container, self.limits, self.decoder = path, container, limits, decoder
@@ -262,7 +283,7 @@ class _Clip:
             coming = self._from(times[0] - _BACK[back] * self.timeline.key_s, before_s=times[0])
             if coming is not None:
                 self._back = back
-                return self._walk(coming, times)
+                return self._walk(*(self._landed(coming, times) if self.nearby else (coming, times)))
         if times[0] < 2 * _BACK[-1] * self.timeline.key_s:  # near the start
             coming = self._from(-1.0, before_s=times[0])
             if coming is not None:
@@ -270,6 +291,14 @@ class _Clip:
         for time_s in times:
             self._lose(round((self.timeline.start_s + time_s) / self.time_base))
         return iter(())
+
+    def _landed(
+        self, coming: Iterator[tuple[VideoFrame, float]], times: list[float]
+    ) -> tuple[Iterator[tuple[VideoFrame, float]], list[float]]:
+        """The same, with the first time moved back to that of the first frame, unless that was given out before."""
+        first = next(coming)
+        here_s = first[1] if first[1] > self._given_s else times[0]
+        return chain([first], coming), [here_s, *times[1:]]
 
     def _walk(self, coming: Iterator[tuple[VideoFrame, float]], times: list[float]) -> Iterator[_Shown]:
         shown, following = next(coming, None), next(coming, None)

@@ -7,7 +7,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -60,6 +60,7 @@ class Media:
     """An opened picture or clip. Iterating decodes lazily, in time order; it can be done again.
 
     kind : what it is. width, height : pixels of the (first) picture, upright. duration_s : None for a picture.
+    frames : how many a clip holds; None for a picture, and where they were not counted.
     notes : one-line remarks, filled while iterating ("truncated: read 13 of 40 frames").
 
     Iterating raises InputError when the content turns out broken. No file stays open between iterations.
@@ -71,14 +72,32 @@ class Media:
         size: tuple[int, int],
         duration_s: float | None,
         decode: Callable[[list[str]], Iterator[Frame]],
+        *,
+        at: Callable[[Sequence[float], bool], Iterator[Frame]] | None = None,
+        frames: int | None = None,
     ) -> None:
-        self.kind, self.duration_s, self.notes = kind, duration_s, list[str]()
+        self.kind, self.duration_s, self.notes, self.frames = kind, duration_s, list[str](), frames
         self.width, self.height = size
-        self._decode = decode
+        self._decode, self._at = decode, at
 
     def __iter__(self) -> Iterator[Frame]:
         self.notes.clear()
         yield from self._decode(self.notes)
+
+    def at(self, times_s: Sequence[float], *, nearby: bool = False) -> Iterator[Frame]:
+        """Another look at a clip: the frames on show at these times, rising, each once.
+
+        times_s : seconds from the start of the clip, in any order. A frame is on show at its own time.
+        nearby : where a time is reached by seeking, the key frame before it does: it costs one frame to decode instead
+            of the hundred or more that may lie between two key frames.
+
+        Raises
+        ------
+        ValueError : of a picture. InputError : while iterating, as from the clip itself.
+        """
+        if self._at is None:
+            raise ValueError("a picture has no times")
+        return self._at(times_s, nearby)
 
 
 # All that Pillow, PyAV and what is below them were seen to throw at hostile files. Anything else is a fault of ours.
