@@ -116,6 +116,41 @@ def test_verdicts_come_in_the_order_of_the_files(tmp_path: Path) -> None:
     assert [v.path for v in judge(paths)] == [str(p) for p in paths]
 
 
+def test_a_file_scores_the_same_alone_and_among_others(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    rng = np.random.default_rng(3)
+    paths = []
+    for i in range(12):
+        paths.append(tmp_path / f"{i:02d}.png")
+        Image.fromarray(rng.integers(0, 256, (90 + 7 * i, 120, 3)).astype(np.uint8)).save(paths[-1])
+    clip = tmp_path / "clip.mp4"
+    write_h264(rng.integers(0, 256, (20, 96, 96, 3)).astype(np.uint8), clip, crf=10, fps=12)
+    paths[5:5] = [clip]
+    detector = Detector.load(tiny_checkpoint)
+    together = judge(paths, detector=detector)
+    alone = [judge([path], detector=detector)[0] for path in paths]
+    assert [v.model_copy(update={"seconds": 0}) for v in together] == [
+        v.model_copy(update={"seconds": 0}) for v in alone
+    ]
+    assert len({v.probability for v in together}) == len(paths)  # so that a mix-up would show
+
+
+def test_a_verdict_says_what_the_file_is_made_of_and_where_it_says_it_comes_from(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Acme", "Lens 3"
+    colours = np.full((300, 200, 3), (170, 120, 90), np.uint8)
+    colours[150:] = (60, 120, 200)
+    Image.fromarray(colours).save(path, quality=20, exif=exif)
+    for finder in (everywhere, lambda picture: []):
+        (verdict,) = judge([path], finder=finder)
+        assert (verdict.quality.codec, verdict.quality.width, verdict.quality.height) == ("jpeg", 200, 300)
+        assert verdict.quality.jpeg_quality == 20
+        assert [warning.code for warning in verdict.warnings] == ["heavy-compression"] * (finder is everywhere)
+        assert verdict.quality.face_px == (150 if finder is everywhere else None)
+        assert verdict.provenance.c2pa == "absent"
+        assert any("Acme" in trace for trace in verdict.provenance.made_with)
+
+
 def test_paths_are_read_as_they_are_consumed(tmp_path: Path) -> None:
     path, handed = grey(tmp_path, 9), 0
 
@@ -171,16 +206,17 @@ def test_a_scan_that_is_dropped_while_workers_run_waits_for_none_of_them(tmp_pat
     dropped, closed = threading.Event(), threading.Event()
 
     def dropping(picture: np.ndarray) -> list[Face]:
-        call = next(calls)
-        if call == 1:
+        if picture[0, 0, 0] == 9:  # the first file, which need not be the first to be looked at
+            return everywhere(picture)
+        if next(calls) == 0:
             dropped.wait(20)
             held.clear()
             closed.set()
-        elif call > 1:
+        else:
             closed.wait(20)
         return everywhere(picture)
 
-    files = itertools.repeat(grey(tmp_path, 9))
+    files = itertools.chain([grey(tmp_path, 9)], itertools.repeat(grey(tmp_path, 10)))
     held.append(scan_files(files, detector=brightness_detector(), finder=dropping))
     next(held[0])
     dropped.set()

@@ -1,4 +1,8 @@
-"""From files to verdicts: open, sample, find faces, crop, score, aggregate, calibrate, judge."""
+"""From files to verdicts: open, sample, find faces, crop, score, aggregate, calibrate, judge.
+
+What a single file goes through stands here in order; how files share the machine in `stages`, what is seen of one in
+`watch`, where a clip is looked at again in `looks`, and what its faces say together in `people`.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +13,25 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from verisight.core.aggregate import aggregate
+from verisight.core.aggregate import evidence
 from verisight.core.catalogue import DEFAULT_DETECTOR
 from verisight.core.detector import Detector
 from verisight.core.errors import InputError, VerisightError, one_line
-from verisight.data.faces import Face, FaceFinder, crop_face, face_finder, judgeable
+from verisight.data.faces import FaceFinder, face_finder
 from verisight.data.media import LIMITS, Limits, open_media
-from verisight.data.preprocess import normalise
+from verisight.scan.cautions import cautions
 from verisight.scan.ledger import Ledger, content_hash
-from verisight.scan.verdict import FaceVerdict, Verdict
+from verisight.scan.people import Judgement, Somebody, judge
+from verisight.scan.provenance import provenance_of
+from verisight.scan.quality import measure_quality
+from verisight.scan.stages import CORES, Finding, Scoring
+from verisight.scan.verdict import FaceVerdict, Person, Verdict
+from verisight.scan.watch import Watch
 
 log = logging.getLogger(__name__)
-BATCH = 64  # crops scored at once: bounds the memory of a picture with a thousand faces
+FILES = CORES + 1  # in hand at once: one may wait for its faces or scores; twice as many are no faster, and need memory
 
 
 def scan_files(
@@ -53,13 +60,12 @@ def scan_files(
             loaded.name, "has no fingerprint, so a ledger could not tell it from another", "give it one"
         )
     scanner = Scanner(loaded, finder or face_finder(), limits)
-    workers = os.cpu_count() or 1
     waiting: deque[Future[Verdict]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(FILES)
     try:
         for path in paths:
             waiting.append(pool.submit(scanner.remembered, path, ledger, force))
-            if len(waiting) > 2 * workers:
+            if len(waiting) > 2 * FILES:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -74,9 +80,10 @@ class Scanner:
     """A detector, a face finder and limits: what `scan_files` does to a single file. Safe to use from many threads."""
 
     def __init__(self, detector: Detector, finder: FaceFinder, limits: Limits = LIMITS) -> None:
-        self.detector, self.finder, self.limits = detector, finder, limits
+        self.detector, self.limits = detector, limits
         self.key = f"{detector.name}@{detector.fingerprint}"
-        self._combine = aggregate(detector.card.aggregate)
+        self._finding, self._scoring = Finding(finder), Scoring(detector)
+        self._rule = evidence(detector.card.aggregate)
 
     def remembered(self, path: str | Path, ledger: Ledger | None, force: bool = False) -> Verdict:
         """The verdict of the ledger when it has one for this content, else a new one, which the ledger keeps."""
@@ -105,35 +112,86 @@ class Scanner:
         threshold = self.detector.threshold.value
         return Verdict(path=shown(path), threshold=threshold, detector=self.key, seconds=seconds, **facts)
 
-    def _judge(self, path: Path) -> dict[str, object]:
+    def _judge(self, path: Path) -> dict[str, Any]:
         media = open_media(path, frames=self.detector.preprocess.frames, limits=self.limits)
-        crops: list[NDArray[np.uint8]] = []
-        faces: list[tuple[Face, float | None]] = []
-        pictures, largest_px = 0, 0.0
-        for frame in media:
-            pictures += 1
-            for face in self.finder(frame.rgb):
-                if face.score >= self.detector.preprocess.min_face_score:
-                    largest_px = max(largest_px, face.size_px)
-                if judgeable(face, self.detector.preprocess):
-                    crops.append(crop_face(frame.rgb, face, self.detector.preprocess))
-                    faces.append((face, frame.time_s))
-        if not faces:
-            return {"status": "abstained", "reason": _why_none(pictures, largest_px, self.detector, media.notes)}
+        watch = Watch(media, self.detector.preprocess, self._finding, self._scoring)
+        watch.first_look()
+        told: dict[str, Any] = {"status": "abstained", "reason": _why_none(watch, self.detector)}
+        if watch.faces:
+            told = self._faces(watch)
+        reason = "; ".join([part for part in (told["reason"], *media.notes) if part])
+        quality = measure_quality(
+            path, media, pictures=[seen.picture for seen in watch.shown], faces=[seen.faces for seen in watch.shown]
+        )
+        warnings = cautions(
+            quality, novelty=told.get("novelty"), card=self.detector.card, people=told.get("people", ())
+        )
+        provenance = provenance_of(path, limits=self.limits)
+        return told | {"reason": reason or None, "quality": quality, "warnings": warnings, "provenance": provenance}
 
-        batches = (normalise(crops[i : i + BATCH], self.detector.preprocess) for i in range(0, len(crops), BATCH))
-        scores = np.concatenate([self.detector.score(batch) for batch in batches]).astype(np.float64)
-        total = self._combine(scores.tolist(), [time_s or 0.0 for _, time_s in faces])
-        probability = float(self.detector.calibrator.probability(total))
-        by_face = self.detector.calibrator.probability(scores)
+    def _faces(self, watch: Watch) -> dict[str, Any]:
+        """What the faces of a file tell: there is one."""
+        people = watch.people()
+        judgement = judge(people, self._rule)
+        if (self._doubtful(judgement) or self._torn(judgement)) and watch.second_look():
+            people = watch.people()
+            judgement = judge(people, self._rule)
+        probability, card = self._probability(judgement.score), self.detector.card
+        doubtful = self._doubtful(judgement)
+        remarks = [self._doubt(judgement, watch.pictures)] if doubtful or self._torn(judgement) else []
+        return self._figures(people, judgement) | {
+            "status": "abstained" if doubtful else "scored",
+            "label": None if doubtful else card.positive if probability >= card.threshold.value else "real",
+            "reason": "; ".join([*remarks, *watch.remarks()]),
+        }
+
+    def _doubtful(self, judgement: Judgement) -> bool:
+        """Whether it lies where this detector gives no verdict."""
+        clear, threshold = self.detector.card.clear, self.detector.threshold
+        return clear is not None and clear.value <= self._probability(judgement.score) < threshold.value
+
+    def _torn(self, judgement: Judgement) -> bool:
+        """Whether the pictures of a clip differ so much that its mean over all of its time may be on either side."""
+        low, high = (self._probability(score) for score in (judgement.low, judgement.high))
+        return low < self.detector.threshold.value <= high
+
+    def _doubt(self, judgement: Judgement, pictures: int) -> str:
+        card, looked = self.detector.card, f" after {pictures} pictures" if pictures > 1 else ""
+        if card.clear is not None and self._doubtful(judgement):
+            return (
+                f"in doubt{looked}: {self._probability(judgement.score):.2f} is too high to call it real (under "
+                f"{card.clear.value:.2f}) and too low to call it {card.positive} (from {card.threshold.value:.2f})"
+            )
+        low, high = (self._probability(score) for score in (judgement.low, judgement.high))
+        over = f"{low:.2f} to {high:.2f} leaves both sides of {card.threshold.value:.2f} open"
+        return f"its pictures disagree{looked}: {over}"
+
+    def _probability(self, score: float) -> float:
+        return float(self.detector.calibrator.probability(score))
+
+    def _figures(self, people: list[Somebody], judgement: Judgement) -> dict[str, Any]:
+        """Probability, interval, novelty, people and faces."""
+        faces = [(scored, person.number) for person in people for scored in person.faces]
         return {
-            "status": "scored",
-            "label": self.detector.card.positive if probability >= self.detector.threshold.value else "real",
-            "probability": probability,
-            "reason": "; ".join(media.notes) or None,
+            "probability": self._probability(judgement.score),
+            "interval": self.detector.calibrator.interval(judgement.low, judgement.high),
+            "novelty": judgement.decides.novelty,
+            "people": tuple(
+                Person(
+                    person=person.number,
+                    probability=self._probability(person.score),
+                    faces=len(person.faces),
+                    start_s=person.faces[0].time_s,
+                    end_s=person.faces[-1].time_s,
+                    counted=person.counted,
+                )
+                for person in people
+            ),
             "faces": tuple(
-                FaceVerdict(box=face.box, score=float(p), time_s=time_s)
-                for (face, time_s), p in zip(faces, by_face, strict=True)
+                FaceVerdict(
+                    box=scored.face.box, score=self._probability(scored.score), time_s=scored.time_s, person=number
+                )
+                for scored, number in sorted(faces, key=lambda face: face[0].time_s or 0.0)
             ),
         }
 
@@ -143,10 +201,9 @@ def shown(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _why_none(pictures: int, largest_px: float, detector: Detector, notes: list[str]) -> str:
-    where = "the picture" if pictures == 1 else f"{pictures} pictures of the clip"
-    if largest_px > 0:
-        why = f"the largest face is {largest_px:.0f} px; at least {detector.preprocess.min_face_px:.0f} px are needed"
-    else:
-        why = f"no face found in {where}"
-    return "; ".join([why, *notes])
+def _why_none(watch: Watch, detector: Detector) -> str:
+    if watch.largest_px > 0:
+        least = detector.preprocess.min_face_px
+        return f"the largest face is {watch.largest_px:.0f} px; at least {least:.0f} px are needed"
+    where = "the picture" if watch.pictures == 1 else f"{watch.pictures} pictures of the clip"
+    return f"no face found in {where}"

@@ -52,6 +52,9 @@ class Quality(Value):
     face_px : median longer side of the scored faces.
     detail : effective resolution: the share 0..1 of `face_px` that the content fills; 0.5 means that the face
         holds no more detail than one of half the size.
+    screen : how likely a picture of no screen has a pattern as regular as this one, 0..1; small where one was
+        photographed.
+    monochrome : whether the pictures have one tint all over.
     """
 
     codec: str
@@ -64,6 +67,8 @@ class Quality(Value):
     crf: float | None = None
     face_px: float | None = None
     detail: float | None = None
+    screen: float | None = None
+    monochrome: bool | None = None
 
 
 class Caution(Value):
@@ -128,3 +133,8 @@ class Verdict(Value):
     provenance: Provenance | None = None
     detector: str
     seconds: float
+
+    @property
+    def suspect(self) -> Person | None:
+        """The person that this is about: of those counted, the most suspicious; the first of several."""
+        return max((p for p in self.people if p.counted), key=lambda p: p.probability, default=None)
