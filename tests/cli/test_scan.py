@@ -22,7 +22,10 @@ from verisight.core.detector import checkpoint_path
 from verisight.scan.demo import build_scene
 from verisight.scan.ledger import Ledger
 
-KEYS = ["path", "status", "label", "probability", "threshold", "reason", "faces", "detector", "seconds"]
+KEYS = [
+    *("path", "status", "label", "probability", "interval", "threshold", "reason", "novelty", "people", "faces"),
+    *("quality", "warnings", "provenance", "detector", "seconds"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +52,16 @@ def test_jsonl_is_one_object_a_file_with_the_documented_keys_in_order(scene: Pat
     assert by_name["faceless.png"]["status"] == "abstained"
     for name in ("portrait.jpg", "forged.jpg", "portrait-crf23.mp4", "forged-crf40.mp4"):
         verdict = by_name[name]
-        assert verdict["status"] == "scored"
-        assert 0 <= verdict["probability"] <= 1
-        assert verdict["label"] == ("fake" if verdict["probability"] >= verdict["threshold"] else "real")
-        assert all(set(face) == {"box", "score", "time_s"} for face in verdict["faces"])
-    assert len(by_name["forged-crf40.mp4"]["faces"]) == 16
+        low, high = verdict["interval"]
+        assert 0 <= low <= verdict["probability"] <= high <= 1
+        if verdict["status"] == "scored":
+            assert verdict["label"] == ("fake" if verdict["probability"] >= verdict["threshold"] else "real")
+        else:  # in doubt
+            assert (verdict["status"], verdict["label"]) == ("abstained", None)
+            assert verdict["probability"] < verdict["threshold"]
+        assert all(set(face) == {"box", "score", "time_s", "person"} for face in verdict["faces"])
+        assert {face["person"] for face in verdict["faces"]} == {person["person"] for person in verdict["people"]}
+    assert len(by_name["forged-crf40.mp4"]["faces"]) >= 16
     assert by_name["portrait.jpg"]["faces"][0]["box"] == pytest.approx([178.1, 65.0, 91.4, 111.4], abs=2)
 
 
@@ -89,21 +97,61 @@ def test_report_is_written_and_self_contained(scene: Path, tmp_path: Path) -> No
     done = cli("scan", scene / "forged-crf23.mp4", "--report", page, "--ledger", "none")
     assert done.returncode == 0, done.stderr
     text = page.read_text()
-    assert "data:image/jpeg;base64," in text
+    assert "data:image/webp;base64," in text
     assert 'src="http' not in text
 
 
 def test_a_list_on_stdin(scene: Path) -> None:
     done = cli("scan", "-", "--format", "jsonl", "--ledger", "none", stdin=f"{scene / 'portrait.jpg'}\n")
-    assert json.loads(done.stdout)["status"] == "scored"
+    assert json.loads(done.stdout)["probability"] is not None
+
+
+def test_an_explanation_stands_below_each_row(scene: Path) -> None:
+    files = [scene / name for name in ("portrait.jpg", "faceless.png", "broken.jpg")]
+    lines = cli("scan", *files, "--explain", "--ledger", "none").stdout.splitlines()
+    starts = [next(i for i, line in enumerate(lines) if line.endswith(f.name)) for f in files]
+    below = [" ".join(lines[a:b]) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    for text in below:
+        assert "What was decided?" in text
+        assert "What to do next?" in text
+    asked = ["Where does it show?" in text for text in below]
+    assert asked == [True, False, False]  # where there is no face there is no heat
+    explained = [line for line in lines if "What to do next?" in line]
+    assert all(line.startswith(" " * 10) for line in explained)
+
+
+def test_parquet_goes_to_a_file_and_holds_what_json_does(scene: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    out = tmp_path / "verdicts.parquet"
+    files = [scene / "faceless.png", scene / "broken.jpg"]
+    done = cli("scan", *files, "--format", "parquet", "--out", out, "--ledger", "none")
+    assert (done.returncode, done.stdout) == (3, "")
+    rows = pq.read_table(out).to_pylist()
+    assert [row["status"] for row in rows] == ["abstained", "failed"]
+    assert [list(row) for row in rows] == [KEYS] * 2
+
+
+def test_help_tells_what_each_option_is_for() -> None:
+    shown = " ".join(cli("scan", "--help", env={**os.environ, "COLUMNS": "200"}).stdout.split())
+    for told in (
+        "parquet needs --out",
+        "in plain words",
+        "--out",
+        "--explain",
+        "does not prove that a file is authentic",
+    ):
+        assert told in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["scan", "no-such-file.jpg"], "no-such-file.jpg"),
-        (["scan", ".", "--detector", "depfake-erm"], "did you mean 'deepfake-erm'?"),
+        (["scan", ".", "--detector", DEFAULT_DETECTOR[:-1]], f"did you mean '{DEFAULT_DETECTOR}'?"),
         (["scan", ".", "--ledger", "nonsense://x"], "nonsense"),
+        (["scan", ".", "--explain", "--format", "jsonl"], "--explain"),
+        (["scan", ".", "--format", "parquet"], "--out"),
         (["config", "no-such-recipe.yaml"], "no-such-recipe.yaml"),
         (["info", "deepfake/emr"], "did you mean 'deepfake/erm'?"),
     ],
@@ -113,7 +161,8 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(arguments: list[str], named: s
     done = cli(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert named in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    said = [line for line in done.stderr.splitlines() if "preparing" not in line]  # the first call exports the network
+    assert len(said) == 1, done.stderr
     assert done.stdout == ""
 
 

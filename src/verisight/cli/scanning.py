@@ -16,6 +16,7 @@ class Format(StrEnum):
     json = "json"
     jsonl = "jsonl"
     csv = "csv"
+    parquet = "parquet"
 
 
 class RuntimeChoice(StrEnum):
@@ -34,7 +35,20 @@ def scan(
         list[str], typer.Argument(help="Pictures, clips, folders, quoted globs; - reads a list from stdin.")
     ],
     detector: Annotated[str, typer.Option(help="An id of `verisight list`, or a checkpoint.")] = DEFAULT_DETECTOR,
-    format: Annotated[Format, typer.Option(help="How verdicts are printed on stdout.")] = Format.table,
+    format: Annotated[
+        Format, typer.Option(help="table: for people. The others: for programs; parquet needs --out.")
+    ] = Format.table,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the verdicts to this file, not to stdout. It appears when it is whole.")
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Below each row of the table: in plain words, how sure that is, where in the face it shows, what to do"
+            " next. Takes seconds a file.",
+        ),
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Also write one self-contained HTML page here.")] = None,
     ledger: Annotated[
         str,
@@ -47,7 +61,8 @@ def scan(
 ) -> None:
     """Is a face in these files forged? One verdict a file.
 
-    A verdict is a calibrated probability of fake and a label, or an abstention with its reason (no face, too small).
+    A verdict is a calibrated probability of fake with its 95 % interval and a label, or an abstention with its reason
+    (no face, too small, in doubt).
     A low probability does not prove that a file is authentic.
 
     Files that this detector has judged before are not opened again; a killed scan goes on where it was.
@@ -64,6 +79,8 @@ def scan(
             Inputs(paths, sys.stdin),
             detector=detector,
             format=format.value,
+            out=out,
+            explain=explain,
             report=report,
             ledger=ledger,
             force=force,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import re
 import stat
@@ -24,16 +25,23 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from verisight.core.errors import InputError, VerisightError, one_line
 from verisight.scan.verdict import Verdict
 
+# Part of the key of every row. It rises when the same file and detector get another verdict than before: a field is
+# added, or filled in another way. Each number has a table of its own, so that two versions of Verisight can share a
+# database: what another has judged is judged anew, and its rows stay as they are.
+SCHEMA = 2
+
 _META = sa.MetaData()
 # Long paths are legal, long keys are not everywhere: rows are found by the hash of the path.
 VERDICTS = sa.Table(
-    "verisight_verdicts_1",  # the number is the schema's: a later one gets a table of its own
+    f"verisight_verdicts_{SCHEMA}",
     _META,
     sa.Column("place", sa.String(64), primary_key=True),
     sa.Column("detector", sa.String(200), primary_key=True),
     sa.Column("path", sa.Text, nullable=False),
-    sa.Column("content", sa.String(64), nullable=False, index=True),
+    sa.Column("content", sa.String(64), nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),
+    # With the place, of a thousand copies the first is found without a look at the others.
+    sa.Index(f"verisight_verdicts_{SCHEMA}_by_content", "content", "detector", "place"),
 )
 
 
@@ -54,6 +62,10 @@ class Ledger:
     ----------
     url : of a database, such as `sqlite:///case.sqlite` or `postgresql+psycopg://host/name`.
 
+    Attributes
+    ----------
+    found : how many lookups had an answer.
+
     Raises
     ------
     VerisightError : no such kind of database, its driver is missing, it cannot be opened, or its table of this name
@@ -73,6 +85,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._name = "ledger " + re.sub(r"://.*@", "://***@", url)  # a password belongs in no message
         self._lock = threading.Lock()  # SQLite has one writer; the threads of a scan take turns
+        self.found = 0
         with self._explaining("cannot be opened", "" if "://" in url else f"for a file: sqlite:///{url}"):
             try:
                 self._engine = sa.create_engine(url)
@@ -97,14 +110,21 @@ class Ledger:
     def lookup(self, content: str, detector: str) -> Verdict | None:
         """A verdict of this detector on this content, under whatever path; None when there is none.
 
+        One of a file whose manifest could not be read is none as soon as it can be: the package may be installed now.
+
         content : SHA-256 in hex; empty is never found, since a file that could not be read may be readable now.
         """
         wanted = sa.select(VERDICTS.c.verdict).where(
             VERDICTS.c.content == content, VERDICTS.c.detector == detector, VERDICTS.c.content != ""
         )
         with self._explaining("cannot be read"), self._engine.connect() as connection:
-            found = connection.execute(wanted.order_by(VERDICTS.c.path).limit(1)).scalar()
-        return None if found is None else self._verdict(found)
+            text = connection.execute(wanted.order_by(VERDICTS.c.place).limit(1)).scalar()
+        verdict = None if text is None else self._verdict(text)
+        if verdict is None or _outdated(verdict):
+            return None
+        with self._lock:
+            self.found += 1
+        return verdict
 
     def record(self, path: Path, content: str, detector: str, verdict: Verdict) -> None:
         """Keep a verdict; it replaces what this path and detector had before."""
@@ -168,6 +188,12 @@ class Ledger:
         except SQLAlchemyError as error:
             reason: Any = getattr(error, "orig", None) or error
             raise VerisightError(self._name, f"{what} ({one_line(reason)})", next_step) from error
+
+
+def _outdated(verdict: Verdict) -> bool:
+    """Whether this machine could read a manifest that was left unread when the verdict was given."""
+    unread = verdict.provenance is not None and verdict.provenance.c2pa == "unread"
+    return unread and importlib.util.find_spec("c2pa") is not None
 
 
 def content_hash(path: Path) -> str:

@@ -1,19 +1,31 @@
-"""Verdicts on stdout: a table for people; JSON, JSON lines and CSV for programs."""
+"""Verdicts on stdout or in a file: a table for people; JSON, JSON lines, CSV and Parquet for programs."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import math
+import os
 import textwrap
-from collections.abc import Callable
-from typing import Protocol, Self, TextIO
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TextIO, Union, get_args, get_origin
 
+from verisight.core.errors import VerisightError
+from verisight.core.value import Value
 from verisight.scan.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # A detector cannot prove that something is real: neither the words nor a green light may say so.
 WORDS = {"fake": "fake", "real": "no forgery found"}
 STYLES = {"fake": "bold red", "no forgery found": "cyan", "abstained": "yellow", "failed": "magenta"}
-_FILE = 42  # the column of the table where the file begins
+_BELOW = 17  # the column of the table where what is said of a file begins
+_MOST_CAUTIONS = 2  # in the table; programs get all
+_GROUP = 8192  # verdicts and faces in one row group of Parquet: what is held in memory
 
 
 def word(verdict: Verdict) -> str:
@@ -28,6 +40,12 @@ def percent(probability: float) -> str:
     if 0.995 <= probability < 1:
         return ">99 %"
     return f"{100 * probability:.0f} %"
+
+
+def span(interval: tuple[float, float]) -> str:
+    """An interval of a probability in percent, such as `88-99`; rounded outwards, so that it never reads narrower."""
+    low, high = interval
+    return f"{math.floor(100 * low + 1e-9)}-{math.ceil(100 * high - 1e-9)}"
 
 
 def visible(text: str) -> str:
@@ -85,17 +103,32 @@ class Json:
 
 
 class Csv:
-    """One row a file, out as soon as it is there; `faces` counts them. Nothing in it runs as a spreadsheet formula."""
+    """One row a file, out as soon as it is there. Nothing in it runs as a spreadsheet formula.
+
+    `people` and `faces` count them, `warnings` are codes with `;` between them, `codec` to `crf` are of the quality.
+    """
 
     COLUMNS = (
         "path",
         "status",
         "label",
         "probability",
+        "interval_low",
+        "interval_high",
         "threshold",
         "reason",
+        "novelty",
+        "people",
         "faces",
         "highest_face_score",
+        "warnings",
+        "codec",
+        "width",
+        "height",
+        "face_px",
+        "jpeg_quality",
+        "crf",
+        "c2pa",
         "detector",
         "seconds",
     )
@@ -113,15 +146,62 @@ class Csv:
         self._stream.flush()
 
     def write(self, verdict: Verdict) -> None:
-        row = verdict.model_dump() | {
-            "path": f"./{verdict.path}" if _is_formula(verdict.path) else verdict.path,  # still the same file
-            "reason": f"'{verdict.reason}" if _is_formula(verdict.reason) else verdict.reason,
-            "detector": f"'{verdict.detector}" if _is_formula(verdict.detector) else verdict.detector,
+        low, high = verdict.interval or (None, None)
+        quality = {} if verdict.quality is None else verdict.quality.model_dump()
+        cells = {
+            **quality,
+            **dict(verdict),
+            "interval_low": low,
+            "interval_high": high,
+            "people": len(verdict.people),
             "faces": len(verdict.faces),
             "highest_face_score": max((face.score for face in verdict.faces), default=None),
+            "warnings": ";".join(caution.code for caution in verdict.warnings),
+            "c2pa": verdict.provenance and verdict.provenance.c2pa,
         }
-        self._rows.writerow([row[name] for name in self.COLUMNS])
+        row = {name: _harmless(cells.get(name)) for name in self.COLUMNS}
+        if _is_formula(verdict.path):
+            row["path"] = f"./{verdict.path}"  # still the same file
+        self._rows.writerow(row.values())
         self._stream.flush()
+
+
+class Parquet:
+    """The fields of JSON as typed columns: lists and structs where JSON has arrays and objects.
+
+    stream : binary; whole only after the context has ended, since Parquet ends with its table of contents.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = pa.schema(list(_arrow(Verdict)))
+        self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")
+        self._held = list[Verdict]()
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._put()
+        self._file.close()
+
+    def write(self, verdict: Verdict) -> None:
+        self._held.append(verdict)
+        self._size += 1 + len(verdict.faces)
+        if self._size >= _GROUP:
+            self._put()
+
+    def _put(self) -> None:
+        """Write what is held as one row group."""
+        import pyarrow as pa
+
+        if self._held:
+            rows = [verdict.model_dump() for verdict in self._held]
+            self._file.write_table(pa.Table.from_pylist(rows, schema=self._schema))
+            self._held, self._size = [], 0
 
 
 class Table:
@@ -135,12 +215,16 @@ class Table:
 
         self.console = Console(file=stream, highlight=False, emoji=False)
         # A file or a pipe has no width: nothing is shortened there.
-        self._room = max(20, self.console.width - _FILE) if self.console.is_terminal else 10_000
+        width = self.console.width if self.console.is_terminal else 10_000
+        self._share = 14 if width >= 80 else 5  # `97 % (88-99)`, or without the interval
+        self._file = 28 + self._share + 8  # the column where the file begins
+        self._room, self._room_below = max(20, width - self._file), max(20, width - _BELOW)
         self._cells = "█░" if self.console.encoding.startswith("utf") else "#."
         self._counts = dict.fromkeys(STYLES, 0)
 
     def __enter__(self) -> Self:
-        self._print((f"{'verdict':<16} {'fake':>6} {'':<10} {'faces':>5}  file", "bold"))
+        share = f"{'fake':>5} (95 %)"[: self._share]
+        self._print((f"{'verdict':<16} {share:<{self._share}} {'':<10} {'faces':>5}  file", "bold"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -155,16 +239,27 @@ class Table:
     def write(self, verdict: Verdict) -> None:
         name = word(verdict)
         self._counts[name] += 1
-        share = "-" if verdict.probability is None else percent(verdict.probability)
+        share = f"{'-' if verdict.probability is None else percent(verdict.probability):>5}"
+        if verdict.interval is not None and self._share > len(share):
+            share += f" ({span(verdict.interval)})"
         faces = str(len(verdict.faces) or "-")
         self._print(
             (f"{name:<16}", STYLES[name]),
-            (f" {share:>6} ", ""),
+            (f" {share:<{self._share}} ", ""),
             (f"{self._bar(verdict.probability):<10}", STYLES[name]),
             (f" {faces:>5}  {shortened(visible(verdict.path), self._room)}", ""),
         )
-        for line in textwrap.wrap(visible(verdict.reason or ""), self._room):
-            self._print((" " * _FILE + line, "dim"))
+        self.note(visible(verdict.reason or ""))
+        for caution in verdict.warnings[:_MOST_CAUTIONS]:
+            self.note(visible(f"! {caution.text}"))
+        if (more := len(verdict.warnings) - _MOST_CAUTIONS) > 0:
+            self.note(f"! {more} more; --format json and --report have all")
+
+    def note(self, text: str) -> None:
+        """Lines below the row that was written last."""
+        for line in text.splitlines():
+            for piece in textwrap.wrap(visible(line), self._room_below):
+                self._print((" " * _BELOW + piece, "dim"))
 
     def _bar(self, probability: float | None) -> str:
         """Ten cells, as many filled as tenths."""
@@ -180,15 +275,60 @@ class Table:
         self.console.print(Text.assemble(*parts), soft_wrap=True)
 
 
+TEXT: dict[str, Callable[[TextIO], Writer]] = {"table": Table, "json": Json, "jsonl": JsonLines, "csv": Csv}
+
+
 def writer(format: str, stream: TextIO) -> Writer:
-    """The writer of a format: table, json, jsonl or csv. What programs read is UTF-8 whatever the locale says."""
-    kinds: dict[str, Callable[[TextIO], Writer]] = {"table": Table, "json": Json, "jsonl": JsonLines, "csv": Csv}
+    """The writer of a format of text, to a stream. What programs read is UTF-8 whatever the locale says.
+
+    Raises
+    ------
+    VerisightError : the format is Parquet, which is binary and cannot be read before it is whole.
+    """
+    if format == "parquet":
+        raise VerisightError("--format parquet", "is binary and goes to a file", "add: --out FILE.parquet")
     if isinstance(stream, io.TextIOWrapper):
         if format == "table":
             stream.reconfigure(errors="backslashreplace")
         else:
             stream.reconfigure(encoding="utf-8", newline="\n")
-    return kinds[format](stream)
+    return TEXT[format](stream)
+
+
+@contextlib.contextmanager
+def file_writer(format: str, path: Path) -> Iterator[Writer]:
+    """The writer of any format to a file, which bears its name only when it is whole.
+
+    Until then it is `.NAME.part` beside it: hidden, so that no scan of that folder takes it for a picture. Ctrl-C
+    closes it with what is done and gives it its name; a fault leaves the part, and a file that was there before.
+
+    Raises
+    ------
+    VerisightError : the file cannot be written, or something is there that is no file.
+    """
+    path = path.resolve()  # a link stays a link
+    part = path.with_name(f".{path.name}.part")
+    if path.exists() and not path.is_file():  # to put a file in the place of /dev/null would be a mischief
+        raise VerisightError(path, "exists and is no regular file", "name another file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            if format == "parquet":
+                out: Writer = stack.enter_context(Parquet(stack.enter_context(open(part, "wb"))))
+            else:
+                out = stack.enter_context(TEXT[format](stack.enter_context(_text_file(part))))
+            yield out
+    except KeyboardInterrupt:
+        os.replace(part, path)
+        raise
+    except OSError as error:
+        raise VerisightError(path, f"cannot be written ({error.strerror})", "name another file") from error
+    else:
+        os.replace(part, path)
+
+
+def _text_file(path: Path) -> TextIO:
+    return open(path, "w", encoding="utf-8", newline="\n")
 
 
 def shortened(text: str, width: int) -> str:
@@ -201,5 +341,26 @@ def shortened(text: str, width: int) -> str:
     return set_cell_size(text, width - tail - 1) + "…" + set_cell_size(text[::-1], tail)[::-1]
 
 
-def _is_formula(text: str | None) -> bool:
-    return bool(text) and str(text)[0] in "=+-@\t\r"
+def _is_formula(text: object) -> bool:
+    return isinstance(text, str) and text[:1] in tuple("=+-@\t\r")
+
+
+def _harmless(cell: object) -> object:
+    """A cell that no spreadsheet computes."""
+    return f"'{cell}" if _is_formula(cell) else cell
+
+
+def _arrow(kind: Any) -> pa.DataType:
+    """The Arrow type of a field of a value, from its annotation: the contract of JSON is that of Parquet."""
+    import pyarrow as pa
+
+    if isinstance(kind, type) and issubclass(kind, Value):
+        return pa.struct([(name, _arrow(field.annotation)) for name, field in kind.model_fields.items()])
+    within = [part for part in get_args(kind) if part not in (NoneType, ...)]
+    if get_origin(kind) is tuple:
+        return pa.list_(_arrow(within[0]))
+    if get_origin(kind) in (Union, UnionType):
+        return _arrow(within[0])
+    if get_origin(kind) is Literal:
+        return pa.string()
+    return {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}[kind]
