@@ -52,9 +52,9 @@ def test_a_folder_becomes_a_detector_that_scans_and_is_reported(place: Path, tin
         (["train", ROOT / "recipes/deepfake/erm-folder.yaml"], "data.path"),
         (["train", ROOT / "recipes/deepfake/erm-folder.yaml", "data.path=nowhere"], "nowhere"),
         (["train", ROOT / "recipes/deepfake/erm-folder.yaml", "data.pth=x"], "did you mean 'path'?"),
-        (["eval", "deepfake-erm"], "data.path"),
-        (["eval", "deepfake-erm", "seed=1"], "data.KEY=VALUE"),
-        (["eval", "deepfake-erm", "data.path=x", "--unit", "vidoe"], "did you mean 'video'?"),
+        (["eval", "deepfake"], "data.path"),
+        (["eval", "deepfake", "seed=1"], "data.KEY=VALUE"),
+        (["eval", "deepfake", "data.path=x", "--unit", "vidoe"], "did you mean 'video'?"),
     ],
     ids=str,
 )

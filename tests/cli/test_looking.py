@@ -61,7 +61,7 @@ def test_config_prints_a_recipe_that_reads_back(recipe: Path, tmp_path: Path) ->
 def test_doctor_finds_all_in_place_in_the_environment_of_the_tests() -> None:
     lines = shown("doctor").splitlines()
     assert not [line for line in lines if line.startswith("absent")]
-    assert any("deepfake-erm.safetensors" in line for line in lines)
+    assert any("deepfake.safetensors" in line for line in lines)
 
 
 @pytest.mark.parametrize("verb", ["scan", "demo", "config", "train", "eval", "list", "info", "doctor"])

@@ -136,8 +136,8 @@ def test_a_name_of_the_catalogue_is_a_file_of_the_package() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_a_missing_file_by_name(tmp_path: Path) -> None:
-    with pytest.raises(MissingWeights, match=r"depfake-erm: neither .* did you mean 'deepfake-erm'\?"):
-        Detector.load("depfake-erm")
+    with pytest.raises(MissingWeights, match=r"depfake: neither .* did you mean 'deepfake'\?"):
+        Detector.load("depfake")
     with pytest.raises(MissingWeights, match="no such checkpoint file"):
         Detector.load(tmp_path / "gone.safetensors")
     with pytest.raises(MissingWeights, match="no such checkpoint file"):

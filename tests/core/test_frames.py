@@ -132,6 +132,6 @@ def test_a_preprocess_keeps_the_canonical_text_and_travels_as_json() -> None:
 
 
 def test_the_shipped_detector_keeps_the_fingerprint_under_which_its_record_stands() -> None:
-    path = WEIGHTS / "deepfake-erm.safetensors"
+    path = WEIGHTS / "deepfake.safetensors"
     assert load_card(path).preprocess.frames == 16
-    assert verdict_fingerprint(path) == "e05f7e1e7685ab54"
+    assert verdict_fingerprint(path) == "5fb36693ddbc64ce"

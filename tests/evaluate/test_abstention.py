@@ -1,16 +1,14 @@
-"""A zone of doubt is chosen on select data, keeps what it promises there, and is reported with intervals elsewhere."""
+"""A zone of doubt is reported with intervals, on data that it was not chosen on."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from verisight.core.checkpoint import Calibration, Threshold
-from verisight.core.errors import DataError, RecipeError
-from verisight.evaluate.abstention import doubt, risk_coverage, share, zone
+from verisight.core.errors import DataError
+from verisight.evaluate.abstention import doubt, risk_coverage, share
 from verisight.evaluate.protocol import Report, Scores, Select, Split
 
 UNSCALED = Calibration()
@@ -37,38 +35,6 @@ def at(value: float) -> Threshold:
 
 
 TEN = scores_of([0, 0, 0, 0, 0, 1, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.7, 0.25, 0.5, 0.6, 0.8, 0.9], Report)
-
-
-def test_a_zone_lies_between_the_fakes_that_may_be_missed_and_the_reals_that_may_be_called() -> None:
-    clear, threshold = zone(scores_of(TEN.label, 1 / (1 + np.exp(-TEN.score)), Select), UNSCALED, fpr=0.2, fnr=0.2)
-    assert_allclose([clear.value, threshold.value], [0.45, 0.45])  # one real above, one fake below: nothing in doubt
-    clear, threshold = zone(scores_of(TEN.label, 1 / (1 + np.exp(-TEN.score)), Select), UNSCALED, fpr=0, fnr=0)
-    assert_allclose([clear.value, threshold.value], [0.225, 0.75])
-    assert (clear.rule, threshold.rule) == ("fnr@0", "fpr@0")
-    assert "select feed" in clear.fitted_on
-
-
-@given(st.lists(st.tuples(st.booleans(), st.floats(0.01, 0.99)), min_size=2), st.floats(0, 0.9), st.floats(0, 0.9))
-@settings(max_examples=40)
-def test_on_its_own_data_a_zone_keeps_both_errors(rows: list[tuple[bool, float]], fpr: float, fnr: float) -> None:
-    label = np.array([1, 0, *(int(y) for y, _ in rows)])
-    scores = scores_of(label, [0.5, 0.5, *(p for _, p in rows)], Select)
-    clear, threshold = zone(scores, UNSCALED, fpr=fpr, fnr=fnr)
-    probability = UNSCALED.probability(scores.score)
-    assert clear.value <= threshold.value
-    assert (probability[label == 0] >= threshold.value).mean() <= fpr
-    assert (probability[label == 1] < clear.value).mean() <= fnr
-
-
-@pytest.mark.parametrize("split", [Report])
-def test_a_zone_is_not_chosen_on_report_data(split: type[Split]) -> None:
-    with pytest.raises(DataError, match="a zone of doubt: was to be chosen on report data"):
-        zone(scores_of([0, 1], [0.2, 0.8], split), UNSCALED, fpr=0.05, fnr=0.05)
-
-
-def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(RecipeError, match="fnr@1: a share of missed fakes"):
-        zone(scores_of([0, 1], [0.2, 0.8], Select), UNSCALED, fpr=0.05, fnr=1)
 
 
 def test_what_a_zone_does_is_counted_over_the_decided() -> None:

@@ -154,7 +154,7 @@ def test_a_small_face_is_not_blamed_twice() -> None:
 @pytest.mark.parametrize(
     ("augment", "least"),
     [
-        ({"quality": SEEN}, 35),
+        ({"quality": SEEN}, 40),
         ({"quality": "blur:1 jpeg:70"}, 70),
         ({"quality": "blur:0.3..1.5"}, 40),
         ({}, 40),
@@ -162,7 +162,7 @@ def test_a_small_face_is_not_blamed_twice() -> None:
         ({"quality": None}, 40),
     ],
 )
-def test_jpeg_under_what_training_saw_is_heavy(augment: dict[str, Any] | None, least: int) -> None:
+def test_jpeg_under_40_or_under_what_training_saw_is_heavy(augment: dict[str, Any] | None, least: int) -> None:
     of = card(augment)
     assert "heavy-compression" not in found(jpeg_quality=least, of=of)
     text = found(jpeg_quality=least - 1, of=of)["heavy-compression"]
@@ -170,13 +170,20 @@ def test_jpeg_under_what_training_saw_is_heavy(augment: dict[str, Any] | None, l
     assert ("training" in text) == (least != 40)  # nothing is compared with what is not known
 
 
-@pytest.mark.parametrize(("quality", "most"), [(SEEN, 42), ("c40", 40), ("jpeg:40..95", 30), ("", 30)])
-def test_a_crf_over_what_training_saw_is_heavy(quality: str, most: int) -> None:
+@pytest.mark.parametrize(
+    ("quality", "most"), [(SEEN, 30), ("c23", 23), ("h264:18..26", 26), ("jpeg:40..95", 30), ("", 30)]
+)
+def test_a_crf_over_30_or_over_what_training_saw_is_heavy(quality: str, most: int) -> None:
     of = card({"quality": quality})
     assert "heavy-compression" not in found(CLIP, crf=float(most), of=of)
     text = found(CLIP, crf=most + 1.0, of=of)["heavy-compression"]
     assert f"CRF {most + 1}" in text
     assert ("training" in text) == (most != 30)
+
+
+def test_far_beyond_the_limit_the_sentence_says_what_training_saw() -> None:
+    assert "anything in the detector's training (35)" in found(jpeg_quality=34)["heavy-compression"]
+    assert "42 the most in the detector's training" in found(CLIP, crf=43.0)["heavy-compression"]
 
 
 def test_a_screen_needs_a_small_p() -> None:

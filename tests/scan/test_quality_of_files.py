@@ -17,13 +17,16 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy.stats import kstest
 
+from verisight.core.detector import Detector
 from verisight.core.errors import InputError
 from verisight.data.faces import Face
 from verisight.data.media import open_media
 from verisight.data.quality import blurred, jpeg, noisy, write_h264
 from verisight.data.synthetic import synthetic_clip, synthetic_face
 from verisight.scan.encoding import encoding_of
+from verisight.scan.pipeline import scan_files
 from verisight.scan.quality import detail_of, face_window, is_monochrome, measure_quality, screen_p
+from verisight.scan.report import write_report
 
 CRFS = (18, 23, 28, 35, 40)
 ASTRONAUT = Face((175.0, 60.0, 96.0, 125.0), 1.0)
@@ -245,6 +248,19 @@ def test_turned_screens_that_the_camera_resolves_are_seen(portrait: np.ndarray, 
         for pitch in (1.4, 1.8, 2.4)
     ]
     assert np.mean(found) >= needed
+
+
+def test_the_verdict_and_the_page_of_a_photographed_screen_warn_of_it(
+    portrait: np.ndarray, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    taken = on_screen(portrait[20:200, 130:310], np.random.default_rng(1), turn_deg=5, pitch=1.8, size=384)
+    Image.fromarray(taken).save(tmp_path / "screen.png")
+    detector = Detector.load(tiny_checkpoint)
+    finder = lambda picture: [Face((60, 60, 260, 260), 0.9)]  # noqa: E731
+    (verdict,) = scan_files([tmp_path / "screen.png"], detector=detector, finder=finder)
+    warning = next(warning.text for warning in verdict.warnings if warning.code == "screen")
+    write_report(tmp_path / "page.html", [verdict], detector.card, command="verisight scan")
+    assert warning in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_clean_pictures_are_no_screens_at_any_jpeg_quality(portrait: np.ndarray) -> None:

@@ -46,7 +46,7 @@ def test_the_example_of_the_docstring_runs() -> None:
 
 
 def test_the_config_round_trips_through_json() -> None:
-    config = ERM.Config(backbone="resnet18", init="deepfake-erm", dropout=0.5, smoothing=0.1)
+    config = ERM.Config(backbone="resnet18", init="deepfake", dropout=0.5, smoothing=0.1)
     assert ERM.Config.model_validate_json(config.model_dump_json()) == config
     assert ERM.Config.model_validate(config.model_dump()) == config
 
@@ -191,7 +191,7 @@ def test_a_checkpoint_of_another_backbone_is_refused(tiny_checkpoint: Path) -> N
 
 
 def test_a_detector_that_does_not_exist_is_answered_with_the_nearest() -> None:
-    with pytest.raises(MissingWeights, match=r"did you mean 'deepfake-erm'\?"):
+    with pytest.raises(MissingWeights, match=r"did you mean 'deepfake'\?"):
         made(init="deepfake-emr")
 
 

@@ -64,7 +64,7 @@ def eval_(
     The data block comes from the detector's own recipe; give at least data.path, and data.layout if it differs.
     Controls are fitted on the splits train and val, so the data must bring them.
 
-    Example: verisight eval deepfake-erm data.path=my-photos data.layout=folder
+    Example: verisight eval deepfake data.path=my-photos data.layout=folder
     """
     from typing import cast, get_args
 

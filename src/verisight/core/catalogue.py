@@ -245,17 +245,17 @@ ENTRIES: tuple[Entry, ...] = (
         modality=("image", "video"),
     ),
     Entry(
-        id="deepfake-erm",
+        id="deepfake",
         kind="detector",
-        target="deepfake-erm.safetensors",
-        summary="the default of `verisight scan`: deepfake/erm on EfficientNet-Lite0",
+        target="deepfake.safetensors",
+        summary="the default of `verisight scan`: EfficientNet-Lite0, trained on reals blended with themselves",
         task="deepfake",
         modality=("image", "video"),
         capabilities=("scan", "eval"),
     ),
 )
 
-DEFAULT_DETECTOR = "deepfake-erm"
+DEFAULT_DETECTOR = "deepfake"
 
 
 def entries(kind: Kind | None = None) -> tuple[Entry, ...]:

@@ -11,37 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from verisight.core.checkpoint import Calibration, Threshold
-from verisight.core.errors import DataError, RecipeError
+from verisight.core.errors import DataError
 from verisight.core.value import Value
 from verisight.evaluate.intervals import Interval, Weights, certain, percentile
-from verisight.evaluate.protocol import Report, Scores, Select, choose_threshold, require_select
+from verisight.evaluate.protocol import Report, Scores
 
 POINTS = 25  # of a risk-coverage curve
-
-
-def zone(scores: Scores[Select], calibration: Calibration, *, fpr: float, fnr: float) -> tuple[Threshold, Threshold]:
-    """(clear, threshold): the narrowest zone of doubt that keeps both errors at what was allowed.
-
-    fpr : the threshold is the smallest at which at most this share of the negatives is called positive, 0..1.
-    fnr : `clear` is the largest probability, and at most the threshold, below which at most this share of the positives
-        lies, 0..1. Candidates lie halfway between neighbouring probabilities, and at 0.
-
-    Where one threshold keeps both, the two are equal and nothing is in doubt.
-
-    Raises
-    ------
-    DataError : the scores are not of a select split, or hold one class only. RecipeError : a share out of range.
-    """
-    if not 0 <= fnr < 1:
-        raise RecipeError(f"fnr@{fnr:g}", "a share of missed fakes must lie in 0..1, and below 1")
-    require_select(scores, "a zone of doubt", needs=(0, 1))
-    threshold = choose_threshold(scores, calibration, f"fpr@{fpr:g}")
-    probability = calibration.probability(scores.score)
-    levels, positives = np.unique(probability), np.sort(probability[scores.label == 1])
-    candidates = np.append(0.0, (levels[:-1] + levels[1:]) / 2)
-    missed = np.searchsorted(positives, candidates, side="left") / len(positives)
-    clear = min(float(candidates[np.flatnonzero(missed <= fnr)[-1]]), threshold.value)
-    return Threshold(value=clear, rule=f"fnr@{fnr:g}", fitted_on=threshold.fitted_on), threshold
 
 
 class Doubt(Value):

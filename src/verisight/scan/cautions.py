@@ -1,7 +1,7 @@
 """What makes a verdict worth less, in words for people who are no experts.
 
 A caution changes no number. It is drawn where a file leaves the range that the detector's card states of its training
-(`recipe.augment`, `preprocess`); where a card states none, at the limits below, and the sentence then claims no
+(`recipe.augment`, `preprocess`), and at the limits below whatever the card states; the sentence then claims no
 comparison.
 """
 
@@ -20,7 +20,7 @@ UNUSUAL = 0.99  # novelty above which a face is unlike the faces that a detector
 SCREEN_P = 1e-4  # see `quality.screen_p`: one false alarm in 1500 face crops
 LEAST_SHARE = 0.5  # of the pixels of a face in the detector's input that the file itself has to hold
 LEAST_DETAIL = 0.5  # of the same, for detail; a card that states a range of resizing has its own
-LEAST_JPEG, MOST_CRF = 40, 30  # for cards that state no range
+LEAST_JPEG, MOST_CRF = 40, 30  # beyond these compression is heavy, whatever training saw
 FEW_PICTURES = 4  # of one person in a clip
 SHORT_S = 1.0
 MANY_PEOPLE = 4
@@ -175,16 +175,17 @@ def _coarse(quality: Quality, seen: _Seen) -> str | None:
 
 
 def _compressed(quality: Quality, seen: _Seen) -> str | None:
+    """Heavy whatever training saw, for what is gone is gone; and outside of what it saw the sentence says so."""
     if quality.jpeg_quality is not None:
-        low = seen.jpeg if seen.jpeg is not None else LEAST_JPEG
-        beyond = quality.jpeg_quality < low
+        unseen = seen.jpeg is not None and quality.jpeg_quality < seen.jpeg
+        beyond = unseen or quality.jpeg_quality < LEAST_JPEG
         what = f"The picture was saved at JPEG quality {quality.jpeg_quality} of 100"
-        versus = f", lower than anything in the detector's training ({low:.0f})" if seen.jpeg is not None else ""
+        versus = f", lower than anything in the detector's training ({seen.jpeg:.0f})" if unseen else ""
     elif quality.crf is not None:
-        high = seen.crf if seen.crf is not None else MOST_CRF
-        beyond = quality.crf > high
+        unseen = seen.crf is not None and quality.crf > seen.crf
+        beyond = unseen or quality.crf > MOST_CRF
         what = f"The clip is compressed to about CRF {quality.crf:.0f} of H.264, where 51 is the worst"
-        versus = f" and {high:.0f} the most in the detector's training" if seen.crf is not None else ""
+        versus = f" and {seen.crf:.0f} the most in the detector's training" if unseen else ""
     else:
         return None
     return f"{what}{versus}, so traces of a forgery may be gone and others have come in." if beyond else None

@@ -158,9 +158,12 @@ class Scanner:
     def _doubt(self, judgement: Judgement, pictures: int) -> str:
         card, looked = self.detector.card, f" after {pictures} pictures" if pictures > 1 else ""
         if card.clear is not None and self._doubtful(judgement):
+            probability = self._probability(judgement.score)
+            bounds = (card.clear.value, card.threshold.value)
+            digits = 2 if all(f"{probability:.2f}" != f"{bound:.2f}" for bound in bounds) else 4
             return (
-                f"in doubt{looked}: {self._probability(judgement.score):.2f} is too high to call it real (under "
-                f"{card.clear.value:.2f}) and too low to call it {card.positive} (from {card.threshold.value:.2f})"
+                f"in doubt{looked}: {probability:.{digits}f} is too high to call it real (under {bounds[0]:.{digits}f})"
+                f" and too low to call it {card.positive} (from {bounds[1]:.{digits}f})"
             )
         low, high = (self._probability(score) for score in (judgement.low, judgement.high))
         over = f"{low:.2f} to {high:.2f} leaves both sides of {card.threshold.value:.2f} open"
