@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from verisight.core.errors import InputError, VerisightError, one_line
-from verisight.scan.verdict import Verdict
+from verisight.scan.verdict import FAULT, Verdict
 
 # Part of the key of every row. It rises when the same file and detector get another verdict than before: a field is
 # added, or filled in another way. Each number has a table of its own, so that two versions of Verisight can share a
@@ -110,7 +110,7 @@ class Ledger:
     def lookup(self, content: str, detector: str) -> Verdict | None:
         """A verdict of this detector on this content, under whatever path; None when there is none.
 
-        One of a file whose manifest could not be read is none as soon as it can be: the package may be installed now.
+        One that the next look may better is none: a fault of ours, or a manifest left unread that can be read by now.
 
         content : SHA-256 in hex; empty is never found, since a file that could not be read may be readable now.
         """
@@ -191,9 +191,10 @@ class Ledger:
 
 
 def _outdated(verdict: Verdict) -> bool:
-    """Whether this machine could read a manifest that was left unread when the verdict was given."""
+    """Whether the next look may bring more: a fault of ours, or a manifest that can be read by now."""
     unread = verdict.provenance is not None and verdict.provenance.c2pa == "unread"
-    return unread and importlib.util.find_spec("c2pa") is not None
+    mended = verdict.status == "failed" and (verdict.reason or "").startswith(FAULT)
+    return mended or (unread and importlib.util.find_spec("c2pa") is not None)
 
 
 def content_hash(path: Path) -> str:

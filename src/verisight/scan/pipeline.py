@@ -27,7 +27,7 @@ from verisight.scan.people import Judgement, Somebody, judge
 from verisight.scan.provenance import provenance_of
 from verisight.scan.quality import measure_quality
 from verisight.scan.stages import CORES, Finding, Scoring
-from verisight.scan.verdict import FaceVerdict, Person, Verdict
+from verisight.scan.verdict import FAULT, FaceVerdict, Person, Verdict
 from verisight.scan.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Scanner:
             facts = {"status": "failed", "reason": error.reason}
         except Exception as error:  # one file must not end a scan of a million
             log.exception("fault on %s", path)
-            facts = {"status": "failed", "reason": f"a fault of ours ({type(error).__name__}: {one_line(error)})"}
+            facts = {"status": "failed", "reason": f"{FAULT} ({type(error).__name__}: {one_line(error)})"}
         seconds = round(time.perf_counter() - start, 4)
         threshold = self.detector.threshold.value
         return Verdict(path=shown(path), threshold=threshold, detector=self.key, seconds=seconds, **facts)

@@ -7,6 +7,7 @@ from typing import Literal
 from verisight.core.value import Value
 
 Box = tuple[float, float, float, float]
+FAULT = "a fault of ours"  # begins a reason that does not lie in the file
 
 
 class FaceVerdict(Value):
