@@ -16,6 +16,7 @@ from verisight.core.checkpoint import load_card, load_tensors
 from verisight.core.errors import RecipeError
 from verisight.core.recipe import Recipe
 from verisight.engine import loop
+from verisight.engine.method import ASIDE
 from verisight.engine.train import train
 
 FORKED = {"devices": 2, "strategy": "ddp_fork"}
@@ -27,7 +28,9 @@ TWO_RANKS: dict[str, Any] = {
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate([np.asarray(t, np.float64).ravel() for t in load_tensors(path).values()])
+    """What was trained; what is fitted afterwards to features, an eigenbasis, magnifies every rounding."""
+    trained = {name: t for name, t in load_tensors(path).items() if not name.startswith(ASIDE)}
+    return np.concatenate([np.asarray(t, np.float64).ravel() for t in trained.values()])
 
 
 def assert_close_ends(path: Path, other: Path) -> None:

@@ -18,7 +18,7 @@ from verisight.core.checkpoint import load_card, load_tensors
 from verisight.core.detector import checkpoint_path
 from verisight.core.errors import RecipeError
 from verisight.data.batch import Batch
-from verisight.engine.method import Method, MethodConfig
+from verisight.engine.method import ASIDE, Method, MethodConfig
 from verisight.nn.backbones import backbone
 from verisight.optim.rule import Losses
 
@@ -76,4 +76,5 @@ class ERM(Method):
         theirs = load_card(path).recipe["method"].get("backbone", self.Config().backbone)
         if theirs != self.config.backbone:
             raise RecipeError(detector, f"its backbone is {theirs}, not {self.config.backbone}", "set method.backbone")
-        self.load_state_dict({name: torch.from_numpy(t).float() for name, t in load_tensors(path).items()})
+        tensors = {name: t for name, t in load_tensors(path).items() if not name.startswith(ASIDE)}
+        self.load_state_dict({name: torch.from_numpy(t).float() for name, t in tensors.items()})
