@@ -129,7 +129,7 @@ def _has_second(image: Image.Image) -> bool:
 
 
 def to_rgb(image: Image.Image) -> Picture:
-    """Any Pillow mode as (H, W, 3) uint8 RGB; transparency is put on white, colour profiles are ignored."""
+    """Any Pillow mode as (H, W, 3) uint8 RGB, read-only; transparency is put on white, colour profiles are ignored."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return np.repeat(
             _grey8(np.asarray(image), sixteen=image.mode != "F" and image.mode != "I")[..., None], 3, axis=2
@@ -137,7 +137,7 @@ def to_rgb(image: Image.Image) -> Picture:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 def _grey8(grey: NDArray[Any], *, sixteen: bool) -> NDArray[np.uint8]:
