@@ -16,10 +16,10 @@ facenet-pytorch is for this benchmark only: `pip install --no-deps facenet-pytor
 are in the package. Beside a CPU build of torch the compiled part of torchvision cannot be loaded; there MTCNN's
 non-maximum suppression runs through OpenCV, which is compiled code too.
 
-`stages` are measured alone, each with all cores. `wall_over_slowest_stage` is what overlapping is to bring to 1 where
-stages wait for different things. Where they all want the same cores no order of work goes below
-`wall_over_cpu_bound` = 1: the CPU time of all stages over the cores, or the slowest stage where that is longer. Peak
-memory is of a process of its own for each scene.
+`stages` are measured alone, each with all cores; `describe` is what the scripts do not do at all: quality, screen,
+EXIF, C2PA. `wall_over_slowest_stage` is what overlapping is to bring to 1 where stages wait for different things. Where
+they all want the same cores no order of work goes below `wall_over_cpu_bound` = 1: the CPU time of all stages over the
+cores, or the slowest stage where that is longer. Peak memory is of a process of its own for each scene.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ from verisight.data.media import open_media
 from verisight.data.preprocess import normalise
 from verisight.data.quality import Picture
 from verisight.scan.pipeline import scan_files
+from verisight.scan.provenance import provenance_of
+from verisight.scan.quality import measure_quality
+from verisight.scan.watch import KEPT
 
 CORES = os.cpu_count() or 1
 GOALS = {"scan_over_mtcnn": 8.0, "wall_over_slowest_stage": 1.15}
@@ -247,11 +250,19 @@ def stages(paths: Sequence[Path], detector: Detector, count: int, repeats: int) 
         for _ in open_media(path, frames=preprocess.frames):
             pass
 
+    def describe(path: Path) -> None:
+        """What a verdict says beside the score. The pictures are others of the same make."""
+        shown = found[:KEPT] if len(paths) == 1 else found[:1]
+        media = open_media(path, frames=preprocess.frames)
+        measure_quality(path, media, pictures=[p for p, _ in shown], faces=[(face,) for _, face in shown])
+        provenance_of(path)
+
     steps: dict[str, tuple[Callable[[Any], object], Iterable[Any], float]] = {
         "decode": (decode, paths, 1.0),
         "find": (finder, pictures, scale),
         "crop": (lambda pair: crop_face(*pair, preprocess), found, scale),
         "score": (lambda batch: detector.measure(normalise(batch, preprocess)), [crops], scale),
+        "describe": (describe, paths, 1.0),
     }
     measured = {}
     for name, step in steps.items():
@@ -318,6 +329,10 @@ def met(scene: dict[str, Any], goal: str) -> bool:
 
 
 def peak_mb() -> float:
+    """Of this process alone: what `getrusage` says begins, on Linux, with the peak of the process that started it."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
