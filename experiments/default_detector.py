@@ -39,7 +39,7 @@ from verisight.engine.train import train
 from verisight.evaluate.abstention import Doubt, Point, doubt, risk_coverage
 from verisight.evaluate.intervals import Interval
 from verisight.evaluate.plot import Bin, abstention_curve, calibration_curve, reliability, robustness_plot
-from verisight.evaluate.protocol import Protocol, Report, Scores
+from verisight.evaluate.protocol import Protocol, Report
 from verisight.evaluate.record import Environment, Record, mean_over_seeds, now
 from verisight.evaluate.robustness import (
     CONDITIONS,
@@ -49,10 +49,9 @@ from verisight.evaluate.robustness import (
     crop_spread,
     false_alarms,
     placed_scores,
-    scores_under,
 )
 from verisight.evaluate.run import data_spec, evaluate
-from verisight.evaluate.score import score_crops
+from verisight.evaluate.score import degraded, score_crops
 from verisight.scan.pipeline import scan_files
 from verisight.scan.verdict import Verdict
 
@@ -159,7 +158,7 @@ def under_conditions(
     stored = face_crops(test, detector.preprocess.model_copy(update={"jpeg_quality": None}), whole=True)
     found = {}
     for name, condition in CONDITIONS.items():
-        scores: Scores[Report] = scores_under(detector, test, stored, condition)
+        scores = score_crops(detector, test, degraded(stored, condition, detector.preprocess), Report)
         figures = protocol.report(scores, detector.calibrator, detector.threshold)
         found[name] = {scope: {metric: of[metric] for metric in SHOWN} for scope, of in figures.items()}
     return found

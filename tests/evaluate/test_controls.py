@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from verisight.core.errors import DataError
 from verisight.core.recipe import EvaluateSpec
 from verisight.data.crops import CropSet
 from verisight.data.manifest import Manifest
+from verisight.data.quality import blurred
 from verisight.evaluate.controls import (
     CONTROLS,
     Part,
+    Parts,
     colour_moments,
     controls,
     image_size,
@@ -76,6 +79,11 @@ def parts(folder: Path, draw: Draw, files: int = 24) -> list[Part]:
     return out
 
 
+def plain_parts(split: Sequence[Part]) -> list[Parts]:
+    """As the files are."""
+    return [{"": part} for part in split]
+
+
 def crop_set(images: np.ndarray, row: np.ndarray) -> CropSet:
     points = np.full((len(row), 5, 2), np.nan, np.float32)
     return CropSet(images=images, row=row, time_s=np.zeros(len(row)), landmarks=points, skipped=())
@@ -94,14 +102,14 @@ PROTOCOL = Protocol(EvaluateSpec(resamples=100))
     ],
 )
 def test_a_planted_shortcut_is_found_by_its_control(tmp_path: Path, draw: Draw, found: str) -> None:
-    figures = controls(*parts(tmp_path, draw), PROTOCOL)
+    figures = controls(*plain_parts(parts(tmp_path, draw)), PROTOCOL)
     assert list(figures) == [*CONTROLS, "random score"]
     assert figures[found]["all"]["auc"].value > 0.95
     assert 0.2 < figures["random score"]["all"]["auc"].value < 0.8
 
 
 def test_where_nothing_was_planted_no_control_knows_anything(tmp_path: Path) -> None:
-    figures = controls(*parts(tmp_path, plain, files=60), PROTOCOL)
+    figures = controls(*plain_parts(parts(tmp_path, plain, files=60)), PROTOCOL)
     for name, by_scope in figures.items():
         assert by_scope["all"]["auc"].low < 0.5 < by_scope["all"]["auc"].high or by_scope["all"]["auc"].value == 0.5, (
             name
@@ -111,7 +119,7 @@ def test_where_nothing_was_planted_no_control_knows_anything(tmp_path: Path) -> 
 
 
 def test_controls_repeat_themselves(tmp_path: Path) -> None:
-    split = parts(tmp_path, encoded, files=12)
+    split = plain_parts(parts(tmp_path, encoded, files=12))
     assert controls(*split, PROTOCOL) == controls(*split, PROTOCOL)
 
 
@@ -121,7 +129,7 @@ def test_report_data_do_not_move_the_fit(tmp_path: Path) -> None:
     turned = 1 - report.manifest.column("label")
     columns = {"path": report.manifest.column("path").tolist(), "label": turned.tolist(), "split": ["test"] * 24}
     other = Part(Manifest.from_columns(columns, tmp_path), report.crops)
-    assert controls(fit, select, other, PROTOCOL)["colour moments"]["all"]["auc"].value < 0.05
+    assert controls(*plain_parts([fit, select, other]), PROTOCOL)["colour moments"]["all"]["auc"].value < 0.05
 
 
 def test_facts_of_a_file_are_the_mean_over_its_crops(tmp_path: Path) -> None:
@@ -164,18 +172,32 @@ def test_what_is_no_jpeg_has_no_quality_whatever_its_name(tmp_path: Path) -> Non
 def test_frames_have_the_score_of_their_file(tmp_path: Path) -> None:
     fit, select, report = parts(tmp_path, encoded, files=12)
     three = Part(report.manifest, crop_set(np.repeat(report.crops.images, 3, axis=0), np.repeat(np.arange(12), 3)))
-    by_file, by_frame = (controls(fit, select, part, PROTOCOL, unit=unit) for part, unit in
+    by_file, by_frame = (controls(*plain_parts([fit, select, part]), PROTOCOL, unit=unit) for part, unit in
                          ((report, "file"), (three, "frame")))  # fmt: skip
     assert by_frame["JPEG quality"]["all"]["auc"].value == by_file["JPEG quality"]["all"]["auc"].value
+
+
+def test_one_regression_serves_all_qualities_and_each_has_a_scope(tmp_path: Path) -> None:
+    """Reals are blurred at one quality: sharpness tells the classes there, and not as they are."""
+    split = parts(tmp_path, plain, files=24)
+
+    def soft(part: Part) -> Part:
+        label = part.manifest.column("label")
+        images = np.stack([blurred(c, 3.0) if y == 0 else c for c, y in zip(part.crops.images, label, strict=True)])
+        return Part(part.manifest, replace(part.crops, images=images))
+
+    found = controls(*({"raw": part, "blur:3": soft(part)} for part in split), PROTOCOL)["sharpness and file size"]
+    assert set(found) == {"all", "quality raw", "quality blur:3", "fake vs all reals"}
+    assert found["quality blur:3"]["auc"].value > 0.95 > found["quality raw"]["auc"].value
 
 
 def test_a_wrong_split_or_one_class_is_refused(tmp_path: Path) -> None:
     fit, select, report = parts(tmp_path, plain, files=6)
     with pytest.raises(DataError, match="rows of split 'val' among fit data"):
-        controls(select, select, report, PROTOCOL)
+        controls(*plain_parts([select, select, report]), PROTOCOL)
     with pytest.raises(DataError, match="rows of split 'test' among select data"):
-        controls(fit, report, report, PROTOCOL)
+        controls(*plain_parts([fit, report, report]), PROTOCOL)
     reals = fit.manifest.where(fit.manifest.column("label") == 0)
     only = Part(reals, crop_set(fit.crops.images[::2], np.arange(3)))
     with pytest.raises(DataError, match="controls: the 3 rows hold no positives"):
-        controls(only, select, report, PROTOCOL)
+        controls(*plain_parts([only, select, report]), PROTOCOL)

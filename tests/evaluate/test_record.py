@@ -141,13 +141,13 @@ SHIPPED = Path(__file__).parents[2] / "results/deepfake/erm-fakes/seed0"
 
 
 def written_by_the_first_version(folder: Path) -> None:
-    """A record without units and matched reals, its scores without videos and people, digested over what there is."""
+    """No units, no matched reals; scores without videos, people and qualities, digested over what there is."""
     new = record(recipe={"name": "tiny", "data": {"path": "pack", "matched": {"swap": ["camera"]}}})
     new.save(folder, scores())
     tree = json.loads((folder / "record.json").read_text())
     del tree["unit"], tree["matched"]
     (folder / "record.json").write_text(json.dumps(tree))
-    table = pa.parquet.read_table(folder / "scores.parquet").drop_columns(["video", "subject"])
+    table = pa.parquet.read_table(folder / "scores.parquet").drop_columns(["video", "subject", "quality"])
     s, digest = scores(), hashlib.sha256()
     digest.update(s.label.astype("<i8").tobytes() + s.score.astype("<f8").tobytes())
     for name in ("path", "group", "generator", "source"):

@@ -136,6 +136,8 @@ class EvaluateSpec(Value):
     doubt : `fnr@X`: below the largest probability at which at most the share X of the fakes is missed a file is called
         real, and from there to the threshold no verdict is given; or `none`: whatever is not fake is real.
     resamples : of the bootstrap behind every interval.
+    qualities : what files are calibrated and reported at, each of them at each: `raw`, `c23`, `c40`, or operations as
+        in `augment.quality`. One calibration and one threshold serve all. None: as the files are.
     """
 
     aggregate: Annotated[str, AfterValidator(_known_rule)] = "mean-of-frame-max"
@@ -143,6 +145,7 @@ class EvaluateSpec(Value):
     threshold: Annotated[str, Field(pattern=r"^(balanced|fpr@0?\.\d+)$")] = "balanced"
     doubt: Annotated[str, Field(pattern=r"^(none|fnr@0?\.\d+)$")] = "none"
     resamples: Annotated[int, Field(ge=100)] = 2000
+    qualities: tuple[str, ...] = ()
 
 
 class Reported(Value):

@@ -25,7 +25,7 @@ from verisight.data.preprocess import normalise
 from verisight.engine.loop import Run
 from verisight.engine.method import ASIDE, Method, method_class
 from verisight.evaluate.protocol import Protocol, Select
-from verisight.evaluate.score import score_crops
+from verisight.evaluate.score import crops_at, scores_at
 from verisight.nn.novelty import Novelty
 from verisight.optim.rule import UpdateRule
 
@@ -157,7 +157,9 @@ def describe(manifest: Manifest) -> str:
 def calibrated(path: Path, recipe: Recipe, select: Manifest, crops: CropSet) -> Card:
     """The card with calibration and threshold, fitted on the scores that the stored weights give."""
     detector = Detector.load(path, runtime="torch")
-    scores = score_crops(detector, select, crops, Select)
+    qualities, whole = recipe.evaluate.qualities, recipe.data.faces == "whole"
+    seen = crops_at(select, recipe.preprocess, qualities, whole=whole) if qualities else {"": crops}
+    scores = scores_at(detector, select, seen, Select)
     protocol = Protocol(recipe.evaluate)
     calibration, threshold = protocol.choose(scores)
     clear = protocol.clear(scores, calibration, threshold)

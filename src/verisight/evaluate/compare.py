@@ -179,7 +179,7 @@ class Run:
         return list(zip(*(getattr(self.scores, name).tolist() for name in _KEYS), strict=True))
 
 
-_KEYS = ("path", "label", "generator", "source")
+_KEYS = ("path", "label", "generator", "source", "quality")
 
 
 def compare(folders: Sequence[Path], metric: str = "auc") -> Comparison:

@@ -12,7 +12,7 @@ tells the two apart there, only the other way round than over all.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,13 +29,13 @@ from verisight.data.media import LIMITS, open_media
 from verisight.evaluate.intervals import Metrics
 from verisight.evaluate.metrics import Floats, checked
 from verisight.evaluate.protocol import Fit, Protocol, Report, Scores, Select, Split, Unit
-from verisight.evaluate.score import require_split, scores_of
+from verisight.evaluate.score import joined, require_split, scores_of
 
 SplitT = TypeVar("SplitT", bound=Split)
 
 
 class Part(NamedTuple):
-    """One split and the crops of its files."""
+    """One split and the crops of its files, at one quality."""
 
     manifest: Manifest
     crops: CropSet
@@ -56,6 +56,7 @@ class Part(NamedTuple):
         return np.asarray(sums / np.bincount(file)[:, None])
 
 
+Parts = Mapping[str, Part]  # one split by quality, as `crops_at` names them; "": as the files are
 Facts = Callable[[Part], Floats]  # (N, D), a row a file
 
 
@@ -114,9 +115,9 @@ CONTROLS: dict[str, Facts] = {
 
 
 def controls(
-    fit: Part, select: Part, report: Part, protocol: Protocol, *, unit: Unit = "file", seed: int = 0
+    fit: Parts, select: Parts, report: Parts, protocol: Protocol, *, unit: Unit = "file", seed: int = 0
 ) -> dict[str, Metrics]:
-    """Name -> figures, of every control and of a random score.
+    """Name -> figures, of every control and of a random score. One regression serves all qualities.
 
     unit : what one row of the figures is; frames have the score of their file.
     seed : of the random score.
@@ -125,22 +126,23 @@ def controls(
     ------
     DataError : a part is of another split, a split lacks one of the classes, a group stands in two.
     """
-    require_split(fit.manifest, Fit)
-    label = fit.manifest.column("label")[fit.rows()]
+    for part in fit.values():
+        require_split(part.manifest, Fit)
+    label = np.concatenate([part.manifest.column("label")[part.rows()] for part in fit.values()])
     checked(label, np.zeros(len(label)), needs=(0, 1), what="controls")
 
-    def figures(chosen: Floats, shown: Floats) -> Metrics:
-        on_select, on_report = _scored(select, chosen, Select, unit), _scored(report, shown, Report, unit)
+    def figures(score: Callable[[Part], Floats]) -> Metrics:
+        on_select = joined({name: _scored(part, score(part), Select, unit) for name, part in select.items()})
+        on_report = joined({name: _scored(part, score(part), Report, unit) for name, part in report.items()})
         return protocol.run(on_select, on_report, unit=unit).metrics
 
-    out = {}
-    for name in track(CONTROLS, "controls", total=len(CONTROLS)):
-        facts = CONTROLS[name]
-        model = regression().fit(facts(fit), label)
-        out[name] = figures(model.decision_function(facts(select)), model.decision_function(facts(report)))
+    def control(facts: Facts) -> Metrics:
+        model = regression().fit(np.concatenate([facts(part) for part in fit.values()]), label)
+        return figures(lambda part: model.decision_function(facts(part)))
+
+    out = {name: control(CONTROLS[name]) for name in track(CONTROLS, "controls", total=len(CONTROLS))}
     rng = np.random.default_rng(seed)
-    out["random score"] = figures(rng.normal(size=len(select.rows())), rng.normal(size=len(report.rows())))
-    return out
+    return out | {"random score": figures(lambda part: rng.normal(size=len(part.rows())))}
 
 
 def quality_of(path: Path) -> int | None:

@@ -57,7 +57,7 @@ class Report(Split):
 SplitT = TypeVar("SplitT", bound=Split, covariant=True)
 OF_SPLIT: dict[str, type[Split]] = {"train": Fit, "val": Select, "test": Report}
 NAME_OF: dict[type[Split], str] = {mark: name for name, mark in OF_SPLIT.items()}
-TEXTS = ("path", "group", "generator", "source", "video", "subject")  # columns of Scores that hold names
+TEXTS = ("path", "group", "generator", "source", "video", "subject", "quality")  # columns of Scores that hold names
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Scores(Generic[SplitT]):
     fingerprint : of the manifest that the rows come from.
     path, group, generator, source : (N,) strings, as in the manifest; `source` names where a real comes from.
     label : (N,) 0 or 1. score : (N,) finite logits, higher = positive.
-    video, subject : (N,) strings, as in the manifest; left out, every file is its own video, of an unknown subject.
+    video, subject, quality : (N,) strings, as in the manifest; left out, every file is its own video, of an unknown
+        subject and quality. A file that was scored at several qualities has a row for each.
 
     Raises
     ------
@@ -85,10 +86,12 @@ class Scores(Generic[SplitT]):
     source: NDArray[np.str_]
     video: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
     subject: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
+    quality: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
 
     def __post_init__(self) -> None:
         checked(self.label, self.score, needs=(), what=f"scores of {self.split.__name__.lower()} data")
-        for name, unknown in (("video", self.path), ("subject", np.full(len(self), ""))):
+        nothing = np.full(len(self), "")
+        for name, unknown in (("video", self.path), ("subject", nothing), ("quality", nothing)):
             if len(getattr(self, name)) == 0:
                 object.__setattr__(self, name, unknown)
         for name in TEXTS:
@@ -105,7 +108,7 @@ class Scores(Generic[SplitT]):
             `subject` those of one person, or of one group where the person is unknown.
         combine : one score from those of a unit; each row counts as a picture of its own.
 
-        A unit that holds both labels, several generators or several sources gives a row for each: a person's real
+        A unit that holds both labels, several generators, sources or qualities gives a row for each: a person's real
         videos and the fakes made of them are never averaged.
 
         Raises
@@ -118,7 +121,15 @@ class Scores(Generic[SplitT]):
         named = {"file": self.path, "video": self.video, "subject": np.where(unknown, self.group, self.subject)}[unit]
         home: dict[tuple[str, bool], str] = {}
         members: dict[tuple[Any, ...], list[int]] = {}
-        columns = (named, unknown & (unit == "subject"), self.group, self.label, self.generator, self.source)
+        columns = (
+            named,
+            unknown & (unit == "subject"),
+            self.group,
+            self.label,
+            self.generator,
+            self.source,
+            self.quality,
+        )
         for row, (name, group_only, group, *kind) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
             if home.setdefault((name, group_only), group) != group:
                 raise DataError(name, f"this {unit} stands in two groups, {home[name, group_only]} and {group}")
@@ -311,9 +322,15 @@ class Protocol:
         return scores.by(unit, aggregate(self.spec.aggregate))
 
     def scopes(self, scores: Scores[Any]) -> dict[str, NDArray[np.bool_]]:
-        """(N,) rows of each comparison: all; then every generator with its matched reals, and with all reals."""
+        """(N,) rows of each comparison: all; every quality where there are several; then every generator with its
+        matched reals, and with all reals."""
         real = scores.label == 0
         out = {"all": np.full(len(scores), True)}
+        qualities = list(dict.fromkeys(scores.quality.tolist()))
+        for name in qualities if len(qualities) > 1 else ():
+            of = scores.quality == name
+            if len(set(scores.label[of].tolist())) == 2:
+                out[f"quality {name or 'unknown'}"] = of
         for name in sorted(set(scores.generator[~real].tolist())):
             fake = ~real & (scores.generator == name)
             close = real & np.isin(scores.source, self.matched.get(name, ()))
@@ -325,7 +342,8 @@ class Protocol:
     def report(
         self, scores: Scores[Report], calibration: Calibration, threshold: Threshold, *, unit: Unit = "file"
     ) -> Metrics:
-        """All rows, then every generator: against its matched reals where there are any, and against all reals.
+        """All rows, then every quality where there are several, then every generator: against its matched reals where
+        there are any, and against all reals.
 
         unit : what a row of the figures is. Calibration and threshold are taken as they are: those of a detector were
             chosen for files.

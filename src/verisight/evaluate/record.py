@@ -38,8 +38,8 @@ HEADINGS = {
     "brier": "Brier score",
     "log_loss": "log-loss",
 }
-COLUMNS = ("path", "label", "score", "group", "generator", "source", "video", "subject")
-_LATER = ("video", "subject")  # columns that tables of before 0.2 lack
+COLUMNS = ("path", "label", "score", "group", "generator", "source", "video", "subject", "quality")
+_LATER = ("video", "subject", "quality")  # columns that tables of before 0.2 lack
 _PACKAGES = (
     *("verisight", "torch", "timm", "lightning", "numpy", "scipy", "scikit-learn", "onnxruntime"),
     "opencv-python-headless",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,58 +18,26 @@ from verisight.core.detector import Detector
 from verisight.core.errors import DataError
 from verisight.core.preprocess import Preprocess
 from verisight.core.value import Value
-from verisight.data.crops import CropSet
 from verisight.data.faces import Face, finish
-from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
-from verisight.data.quality import Chain, Picture
+from verisight.data.quality import Picture
 from verisight.evaluate.abstention import share
 from verisight.evaluate.intervals import Interval, Weights, percentile
 from verisight.evaluate.metrics import Floats
 from verisight.evaluate.protocol import Report, Scores
-from verisight.evaluate.score import score_crops
 
-CONDITIONS: dict[str, Chain] = {
-    name: Chain.parse(text)
-    for name, text in {
-        "raw": "",
-        "crf23": "h264:23",
-        "crf40": "h264:40",
-        "jpeg75": "jpeg:75",
-        "jpeg50": "jpeg:50",
-        "half": "resize:0.5",
-        "blur": "blur:1.5",
-    }.items()
+CONDITIONS = {  # as `verisight.data.quality.draw` reads them
+    "raw": "",
+    "crf23": "h264:23",
+    "crf40": "h264:40",
+    "jpeg75": "jpeg:75",
+    "jpeg50": "jpeg:50",
+    "half": "resize:0.5",
+    "blur": "blur:1.5",
 }
 FEWEST = 5  # groups: a source known from one or two videos says what their scenes look like
 MARGINS = (1.0, 1.1, 1.2, 1.25, 1.3, 1.4, 1.5, 1.6)
 SHIFT = 0.1  # of the longer box side
-
-
-def degraded(crops: CropSet, condition: Chain, preprocess: Preprocess, *, seed: int = 0) -> CropSet:
-    """Crops as the detector meets them after `condition` was done to their pictures.
-
-    crops : at the size at which they are stored, not yet resized or encoded for a detector: cut them by a `Preprocess`
-        of that size with `jpeg_quality=None`.
-    preprocess : of the detector; its last two steps, resize and common JPEG, come after the condition, as in a scan.
-    seed : of noise, with the number of the crop.
-
-    The crop stands for its picture: blocks of a JPEG start at its corner, blur and resizing count its pixels, not those
-    of the whole. H.264 is one key frame each, without the motion compensation that most frames of a clip go through.
-    """
-    images = [
-        finish(condition.apply(np.asarray(crop), np.random.default_rng((seed, nth))), preprocess)
-        for nth, crop in enumerate(crops.images)
-    ]
-    zoom = preprocess.size / crops.images.shape[1]
-    landmarks = np.asarray(crops.landmarks * zoom, np.float32)
-    box = None if crops.box is None else np.asarray(crops.box * zoom, np.float32)
-    return replace(crops, images=np.stack(images), landmarks=landmarks, box=box)
-
-
-def scores_under(detector: Detector, manifest: Manifest, stored: CropSet, condition: Chain) -> Scores[Report]:
-    """One score a file of a report split, after `condition`. stored : as for `degraded`."""
-    return score_crops(detector, manifest, degraded(stored, condition, detector.preprocess), Report)
 
 
 class Alarms(Value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from verisight.core.checkpoint import Card
 from verisight.core.detector import Detector
 from verisight.core.errors import DataError
 from verisight.core.recipe import DataSpec, EvaluateSpec, Reported, data_block, validate
-from verisight.data.crops import CropSet, face_crops
+from verisight.data.crops import CropSet
 from verisight.data.layouts import read_layout
 from verisight.data.manifest import Manifest
 from verisight.evaluate.intervals import Metrics
 from verisight.evaluate.protocol import Protocol, Report, Scores, Unit
 from verisight.evaluate.record import Environment, Record, now
-from verisight.evaluate.score import score_crops
+from verisight.evaluate.score import crops_at, scores_at
 
 
 def evaluate(
@@ -27,7 +27,8 @@ def evaluate(
     unit: Unit | None = None,
     controls: bool = False,
 ) -> tuple[Record, Scores[Report]]:
-    """Score the test split and report it: everything, and each generator against its matched reals.
+    """Score the test split and report it: everything, each quality of the detector's recipe, and each generator against
+    its matched reals.
 
     spec : the data. Where they bring no splits, the seed of the training cuts them the same way again; for a data set
         that the detector never saw, `splits=[0,0,1]` reports on all of it.
@@ -48,8 +49,9 @@ def evaluate(
     if controls and absent:  # said before anything is scored
         raise DataError("controls", f"have no split '{min(absent)}' to be fitted on", "leave out --controls")
     unit = unit or natural_unit(report)
-    crops = face_crops(report, detector.preprocess, whole=spec.faces == "whole")
-    scores = score_crops(detector, report, crops, Report, unit="frame" if unit == "frame" else "file")
+    qualities, whole = protocol.spec.qualities, spec.faces == "whole"
+    crops = crops_at(report, detector.preprocess, qualities, whole=whole)
+    scores = scores_at(detector, report, crops, Report, unit="frame" if unit == "frame" else "file")
     record = Record(
         name=detector.name,
         detector=f"{detector.name}@{detector.fingerprint}",
@@ -63,7 +65,7 @@ def evaluate(
         metrics=protocol.report(scores, detector.calibrator, detector.threshold, unit=unit),
         controls=_controls(detector, spec, manifest, crops, protocol, unit) if controls else {},
         reference=tuple(reference),
-        skipped=crops.skipped,
+        skipped=next(iter(crops.values())).skipped,
         scores_fingerprint=scores.fingerprint,
         environment=Environment.here(),
         created=now(),
@@ -77,16 +79,21 @@ def natural_unit(manifest: Manifest) -> Unit:
 
 
 def _controls(
-    detector: Detector, spec: DataSpec, manifest: Manifest, crops: CropSet, protocol: Protocol, unit: Unit
+    detector: Detector,
+    spec: DataSpec,
+    manifest: Manifest,
+    crops: Mapping[str, CropSet],
+    protocol: Protocol,
+    unit: Unit,
 ) -> dict[str, Metrics]:
-    from verisight.evaluate.controls import Part, controls  # brings scikit-learn
+    from verisight.evaluate.controls import Part, Parts, controls  # brings scikit-learn
 
-    whole = spec.faces == "whole"
-    fit, select = (
-        Part(part, face_crops(part, detector.preprocess, whole=whole))
-        for part in (manifest.split("train"), manifest.split("val"))
-    )
-    return controls(fit, select, Part(manifest.split("test"), crops), protocol, unit=unit)
+    def parts(split: str) -> Parts:
+        rows, qualities = manifest.split(split), protocol.spec.qualities
+        at = crops_at(rows, detector.preprocess, qualities, whole=spec.faces == "whole") if split != "test" else crops
+        return {name: Part(rows, of) for name, of in at.items()}
+
+    return controls(parts("train"), parts("val"), parts("test"), protocol, unit=unit)
 
 
 def data_spec(card: Card, overrides: Sequence[str]) -> DataSpec:
