@@ -1,0 +1,1 @@
+"""Pure functions of tensors: what the papers compute, without state."""
