@@ -88,6 +88,13 @@ ENTRIES: tuple[Entry, ...] = (
         paper="Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021 (SAM)",
     ),
     Entry(
+        id="awp",
+        kind="rule",
+        target="verisight.optim.weights:AWP",
+        summary="adversarial weight perturbation around any rule: the gradient where every weight moved against it",
+        paper="Wu, Xia, Wang, NeurIPS 2020 (AWP)",
+    ),
+    Entry(
         id="folder",
         kind="layout",
         target="verisight.data.layouts.folder:FOLDER",

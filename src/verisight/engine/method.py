@@ -24,6 +24,7 @@ from verisight.data.loaders import Crops, Samples
 from verisight.data.manifest import Manifest
 from verisight.evaluate.metrics import auc
 from verisight.nn.novelty import Novelty
+from verisight.optim.gradient import passing_again
 from verisight.optim.plain import Plain
 from verisight.optim.rule import Losses, UpdateRule
 
@@ -113,15 +114,22 @@ class Method(lightning.LightningModule, ABC):
     def training_step(self, batch: Batch, _: int) -> None:
         optimizer: Any = self.optimizers()
         parameters = [p for p in self.parameters() if p.requires_grad]
+        if hasattr(self.rule, "begin_epoch"):
+            self.rule.begin_epoch(self.current_epoch)
         losses = self.rule.step(lambda: self._losses(batch), parameters, optimizer)
         scheduler: Any = self.lr_schedulers()
         scheduler.step()
         named = {f"loss/{name}": value for name, value in losses.parts.items()}
+        named |= {f"aside/{name}": value for name, value in losses.aside.items()}
         self.log_dict(named, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
 
     def _losses(self, batch: Batch) -> Iterator[Losses]:
+        """The losses of one micro-batch after another; a rule's second pass leaves buffers as the first one did."""
+        kept = [buffer.clone() for buffer in self.buffers()] if passing_again() else []
         for part in batch.parts(self.micro_batch or len(batch)):
             yield replace(self.losses(part), rows=len(part))
+        for buffer, before in zip(self.buffers() if kept else (), kept, strict=True):
+            buffer.copy_(before)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if hasattr(self.rule, "state_dict"):

@@ -106,6 +106,8 @@ def build(recipe: Recipe) -> Method:
 def update_rule(block: dict[str, Any]) -> UpdateRule:
     """The rule of a recipe's `rule:` block."""
     arguments = {key: value for key, value in block.items() if key != "id"}
+    if isinstance(arguments.get("inner"), dict):  # of a rule that wraps another
+        arguments["inner"] = update_rule(arguments["inner"])
     rule = catalogue.find(str(block.get("id", "plain")), "rule").load()
     try:
         built: UpdateRule = rule(**arguments)

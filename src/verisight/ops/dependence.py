@@ -90,7 +90,8 @@ def nocco(K: Tensor, L: Tensor, eps: float = 1e-5) -> Tensor:
 def _resolvent(K_c: Tensor, eps: float) -> Tensor:
     """K_c (K_c + eps n I)^-1; the two commute."""
     n = len(K_c)
-    return torch.linalg.solve(K_c + eps * n * torch.eye(n, dtype=K_c.dtype, device=K_c.device), K_c)
+    solved: Tensor = torch.linalg.solve(K_c + eps * n * torch.eye(n, dtype=K_c.dtype, device=K_c.device), K_c)
+    return solved
 
 
 def cka(K: Tensor, L: Tensor) -> Tensor:

@@ -16,11 +16,14 @@ class Losses:
 
     parts : named, weighted scalars, each a mean over rows; their sum is the objective.
     by_domain : the total per domain, from the same forward; empty without domains.
+    aside : further named scalars, means over rows, that are no part of the objective: they are logged, and a rule may
+        look at one.
     rows : number of rows behind the means: the weight of a micro-batch, and of a rank, in the step.
     """
 
     parts: Mapping[str, Tensor]
     by_domain: Mapping[int, Tensor] = field(default_factory=dict)
+    aside: Mapping[str, Tensor] = field(default_factory=dict)
     rows: int = 1
 
     @property
@@ -43,7 +46,7 @@ class UpdateRule(Protocol):
     A sharpness rule looks at `total`, an alignment rule at `by_domain`, a conflict rule at `parts`; a wrapping
     rule calls the inner rule's step at shifted weights and restores them exactly. Micro-batches and ranks are no
     concern of a rule that takes its gradients from `verisight.optim.gradient`. A rule with a memory of its own offers
-    `state_dict` and `load_state_dict`, which checkpoints keep.
+    `state_dict` and `load_state_dict`, which checkpoints keep; one that goes by epochs offers `begin_epoch(epoch)`.
     """
 
     def step(self, closure: Closure, parameters: Sequence[torch.nn.Parameter], optimizer: Steps) -> Losses:
