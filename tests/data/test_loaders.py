@@ -344,3 +344,34 @@ def test_a_share_of_the_fakes_is_replaced() -> None:
 def test_without_a_face_to_blend_nothing_is_replaced() -> None:
     found = changed(*samples([0, 1] * 20, landmarks=None), share=1.0)
     assert not any(found[0] + found[1])
+
+
+def test_no_two_of_one_number_stand_in_a_batch_and_shares_stay() -> None:
+    """Ten videos of six frames, batches of eight."""
+    video = np.repeat(np.arange(10), 6)
+    draws = Draws(np.ones(60), 8, 0, apart=video)
+    for batch in draws:
+        of = video[[draw.item for draw in batch]]
+        assert len(set(of.tolist())) == len(batch) == 8
+    counts = np.zeros(60)
+    for epoch in range(100):
+        draws.set_epoch(epoch)
+        for batch in draws:
+            counts[[draw.item for draw in batch]] += 1
+    assert counts.std() < 3 * (counts.mean()) ** 0.5
+    assert counts.sum() == 100 * 7 * 8
+
+
+def test_with_fewer_numbers_than_rows_the_batch_is_full_all_the_same() -> None:
+    draws = Draws(np.ones(12), 6, 0, apart=np.repeat(np.arange(2), 6))
+    assert [len(batch) for batch in draws] == [6, 6]
+
+
+def test_what_is_kept_apart_repeats_itself_and_goes_on_in_mid_epoch() -> None:
+    draws = Draws(np.ones(60), 8, 3, apart=np.repeat(np.arange(10), 6))
+    whole = list(draws)
+    assert list(draws) == whole
+    draws.position = 3
+    assert list(draws) == whole[3:]
+    ranks = [list(Draws(np.ones(60), 8, 3, apart=draws.apart, rank=r, ranks=2)) for r in range(2)]
+    assert [sorted(a + b) for a, b in zip(*ranks, strict=True)] == [sorted(batch) for batch in whole]

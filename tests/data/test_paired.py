@@ -15,7 +15,7 @@ from verisight.data.batch import concatenate
 from verisight.data.crops import CropSet
 from verisight.data.loaders import Draw
 from verisight.data.manifest import Manifest
-from verisight.data.paired import PairedCrops, paired_rows
+from verisight.data.paired import PairedCrops, ViewsAsRows, paired_rows
 from verisight.data.quality import draw
 
 SIZE = 32
@@ -169,3 +169,41 @@ def test_unknown_qualities_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         PairedCrops(*stored, recipe(), qualities, augmented=False)
+
+
+def test_data_that_state_no_quality_are_of_the_first() -> None:
+    crops, manifest = crops_of(rows_of("a", 0, ("",)) + rows_of("b", 1, ("",)))
+    data = PairedCrops(crops, manifest, recipe(), QUALITIES, augmented=False)
+    batch = concatenate([data[Draw(0, i, i)] for i in range(len(data.weights))])
+    assert batch.inputs.shape == (6, 3, 3, SIZE, SIZE)
+    views = grey(batch.inputs)
+    np.testing.assert_array_equal(views[:, 0], crops.images[data.table[:, 0]].transpose(0, 3, 1, 2))
+    expected = draw("c40", np.random.default_rng(0)).apply(crops.images[data.table[0, 0]])
+    np.testing.assert_array_equal(views[0, 2], expected.transpose(2, 0, 1))
+
+
+def test_two_views_are_the_first_and_another_one_from_draw_to_draw(stored: tuple[CropSet, Manifest]) -> None:
+    data = PairedCrops(*stored, recipe(AugmentSpec(crop=0, flip=False, colour=0, quality="")), QUALITIES,
+                       augmented=True, two=True)  # fmt: skip
+    three = PairedCrops(*stored, recipe(), QUALITIES, augmented=False)
+    others = set()
+    for nth in range(12):
+        first, other = grey(data[Draw(0, nth, 1)].inputs)[0]
+        raw, c23, c40 = grey(three[Draw(0, 1, 1)].inputs)[0]
+        np.testing.assert_array_equal(first, raw)
+        others.add("c23" if np.array_equal(other, c23) else "c40" if np.array_equal(other, c40) else "neither")
+    assert others == {"c23", "c40"}
+
+
+def test_views_can_come_as_rows(stored: tuple[CropSet, Manifest]) -> None:
+    paired = PairedCrops(*stored, recipe(), QUALITIES, augmented=False)
+    rows = ViewsAsRows(paired)[Draw(0, 4, 4)]
+    assert rows.inputs.equal(paired[Draw(0, 4, 4)].inputs[0])
+    assert rows.label.tolist() == [int(paired.label[4])] * 3
+    assert rows.index.tolist() == [int(paired.row[4])] * 3
+
+
+def test_frames_of_one_group_are_kept_apart(stored: tuple[CropSet, Manifest]) -> None:
+    paired = PairedCrops(*stored, recipe(), QUALITIES, augmented=False)
+    group = stored[1].column("group")[paired.row]
+    assert len(set(zip(group, paired.apart.tolist(), strict=True))) == 2

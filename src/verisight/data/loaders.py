@@ -27,6 +27,7 @@ from verisight.data.preprocess import normalise
 from verisight.data.quality import Picture
 from verisight.data.selfblend import SelfBlend, change
 
+_TRIES = 32  # draws, to find an item of another number
 Balance = Literal["none", "label", "group", "domain"]
 
 
@@ -43,9 +44,11 @@ class Samples(Dataset[Batch], ABC):
     """What training draws from.
 
     weights : (M,) at least 0, how likely each item is drawn; items of weight 0 never are.
+    apart : (M,) numbers; no two items of one number stand in a batch, as far as there are others. None: they may.
     """
 
     weights: NDArray[np.float64]
+    apart: NDArray[np.int64] | None = None
 
     @abstractmethod
     def __getitem__(self, draw: Draw) -> Batch:
@@ -128,6 +131,7 @@ class Draws(Sampler[list[Draw]], Sized):
     An epoch has as many draws as there are items of positive weight; a last short batch is left out when there are
     others. Of every batch, rank r of R takes the draws r, r + R, ...: together they see what one process would.
 
+    apart : as that of `Samples`.
     position : the batch that the next iteration begins with; 0 but after a restart in mid-epoch.
 
     Raises
@@ -136,7 +140,14 @@ class Draws(Sampler[list[Draw]], Sized):
     """
 
     def __init__(
-        self, weights: NDArray[np.float64], batch_size: int, seed: int, *, rank: int = 0, ranks: int = 1
+        self,
+        weights: NDArray[np.float64],
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        apart: NDArray[np.int64] | None = None,
     ) -> None:
         self.draws = int(np.count_nonzero(weights))
         if not self.draws:
@@ -146,7 +157,7 @@ class Draws(Sampler[list[Draw]], Sized):
             reason = f"a batch of {smallest} cannot be shared by {ranks} processes"
             raise RecipeError("loader.batch_size", reason, f"set trainer.devices={smallest} or less")
         self.shares, self.batch_size, self.seed = weights / weights.sum(), batch_size, seed
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.apart = rank, ranks, apart
         self.epoch, self.position = 0, 0
 
     @property
@@ -163,10 +174,29 @@ class Draws(Sampler[list[Draw]], Sized):
     def __iter__(self) -> Iterator[list[Draw]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         items = rng.choice(len(self.shares), size=self.draws, p=self.shares)
+        if self.apart is not None:
+            items = self._kept_apart(items, self.apart, rng)
         start, self.position = self.position, 0
         for batch in range(start, len(self)):
             nth = range(batch * self.batch_size, min((batch + 1) * self.batch_size, self.draws))
             yield [Draw(self.epoch, k, int(items[k])) for k in nth][self.rank :: self.ranks]
+
+    def _kept_apart(
+        self, items: NDArray[np.int64], apart: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """The same draws, those drawn anew whose number stands in their batch already."""
+        items = items.copy()
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            seen: set[int] = set()
+            for k in range(start, min(start + self.batch_size, self.draws)):
+                for other in (
+                    rng.choice(len(self.shares), size=_TRIES, p=self.shares) if apart[items[k]] in seen else ()
+                ):
+                    items[k] = other
+                    if apart[other] not in seen:
+                        break
+                seen.add(int(apart[items[k]]))
+        return items
 
 
 class _Late(DataLoader[Batch]):
@@ -186,7 +216,9 @@ def training_loader(data: Samples, recipe: Recipe, *, rank: int = 0, ranks: int 
     """
     return _Late(
         data,
-        batch_sampler=Draws(data.weights, recipe.loader.batch_size, recipe.seed, rank=rank, ranks=ranks),
+        batch_sampler=Draws(
+            data.weights, recipe.loader.batch_size, recipe.seed, rank=rank, ranks=ranks, apart=data.apart
+        ),
         num_workers=recipe.loader.workers,
         collate_fn=concatenate,
         generator=torch.Generator(),  # else each epoch would take a number from the one that dropout uses

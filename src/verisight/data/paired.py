@@ -22,6 +22,7 @@ from verisight.data.crops import CropSet
 from verisight.data.loaders import Draw, Samples, numbered, row_weights
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
+from verisight.data.quality import Picture
 from verisight.data.quality import draw as draw_chain
 
 _Key = tuple[int, str, str, str]  # label, generator, video, pair
@@ -32,11 +33,14 @@ class PairedCrops(Samples):
 
     qualities : of each view, in order. A value of the manifest's column `quality` takes the stored crop; anything else
         is made on the fly from the stored crop of the first quality, by `quality.draw`: "jpeg:40", "c40",
-        "jpeg:30..90 blur:1". What is drawn is the same whenever the draw is.
+        "jpeg:30..90 blur:1". What is drawn is the same whenever the draw is. Data that state no quality are of the
+        first one.
     augmented : with one set of random numbers for all views, so that their square, mirroring and colours are equal;
         false gives every crop as it is, in every epoch.
+    two : only the first view and one other, another one from draw to draw.
 
-    `index` and `domain` are those of the first quality. An item is one frame, not one crop.
+    `index` and `domain` are those of the first quality. An item is one frame, not one crop; no two frames of one group
+    stand in a batch, because near copies would be all that a comparison of rows sees.
 
     Raises
     ------
@@ -44,26 +48,40 @@ class PairedCrops(Samples):
     """
 
     def __init__(
-        self, crops: CropSet, manifest: Manifest, recipe: Recipe, qualities: Sequence[str], *, augmented: bool
+        self,
+        crops: CropSet,
+        manifest: Manifest,
+        recipe: Recipe,
+        qualities: Sequence[str],
+        *,
+        augmented: bool,
+        two: bool = False,
     ) -> None:
-        self.crops, self.recipe, self.augmented = crops, recipe, augmented
+        self.crops, self.recipe, self.augmented, self.two = crops, recipe, augmented, two
         stored = sorted(set(manifest.column("quality")[crops.row]))
         first = next(iter(qualities), "")
+        if stored == [""] and first:
+            stored, base = [first], [""] * len(qualities)
+        else:
+            base = [name if name in stored else first for name in qualities]
         if not qualities or first not in stored:
             raise DataError(f"quality '{first}'", "the first one must be stored", nearest(first, stored))
         self.specs = ["" if name in stored else _checked(name, stored) for name in qualities]
-        base = [name if name in stored else first for name in qualities]
         self.table = paired_rows(crops, manifest, base)
         self.row = crops.row[self.table[:, 0]]
+        self.apart = numbered(manifest.column("group"))[self.row]
         self.label = manifest.column("label")[self.row]
         self.domain = numbered(manifest.domain())[self.row]
         self.weights = row_weights(self.label, recipe.data.balance, manifest, self.row)
 
     def __getitem__(self, draw: Draw) -> Batch:
         seed = (self.recipe.seed, draw.epoch, draw.nth)
-        views = []
-        for nth, (crop, spec) in enumerate(zip(self.table[draw.item], self.specs, strict=True)):
-            view = np.asarray(self.crops.images[crop])
+        views: list[Picture] = []
+        chosen: Sequence[int] = range(len(self.specs))
+        if self.two and len(self.specs) > 2:
+            chosen = [0, int(np.random.default_rng((*seed, len(self.specs))).integers(1, len(self.specs)))]
+        for nth in chosen:
+            view, spec = np.asarray(self.crops.images[self.table[draw.item, nth]]), self.specs[nth]
             if spec:
                 view = draw_chain(spec, np.random.default_rng((*seed, nth))).apply(view)
             if self.augmented:  # the same numbers for every view
@@ -75,6 +93,19 @@ class PairedCrops(Samples):
             domain=torch.tensor([self.domain[draw.item]]),
             index=torch.tensor([self.row[draw.item]]),
         )
+
+
+class ViewsAsRows(Samples):
+    """The views of paired crops one by one: batches of Q rows (Q, 3, S, S), as a detector meets them."""
+
+    def __init__(self, paired: PairedCrops) -> None:
+        self.paired, self.weights = paired, paired.weights
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        views = self.paired[draw]
+        inputs = views.inputs[0]
+        label, index = (column.repeat(len(inputs)) for column in (views.label, views.index))
+        return Batch(inputs, label, None if views.domain is None else views.domain.repeat(len(inputs)), index)
 
 
 def _checked(name: str, stored: Sequence[str]) -> str:
