@@ -75,6 +75,16 @@ ENTRIES: tuple[Entry, ...] = (
         capabilities=("train", "eval", "scan"),
     ),
     Entry(
+        id="deepfake/qad",
+        kind="method",
+        target="verisight.tasks.deepfake.qad:QAD",
+        summary="quality-agnostic detection: one network sees every frame at all qualities and is held to agree",
+        task="deepfake",
+        paper="Le, Woo, ICCV 2023, arXiv 2309.05911 (QAD)",
+        modality=("image", "video"),
+        capabilities=("train", "eval", "scan"),
+    ),
+    Entry(
         id="plain",
         kind="rule",
         target="verisight.optim.plain:Plain",
