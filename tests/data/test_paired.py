@@ -158,8 +158,8 @@ def test_unequal_pairs_are_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("qualities", "message"),
     [
-        (("rw", "c23"), "quality 'rw': the first one must be stored; did you mean 'raw'"),
-        ((), "quality '': the first one must be stored"),
+        (("rw", "c23"), "quality 'rw': neither stored nor an operation; did you mean 'raw'"),
+        ((), "qualities: not one is named"),
         (("raw", "c42"), "quality 'c42': neither stored nor an operation; did you mean 'c40'"),
         (("raw", "jpeg:400"), "jpeg:400: the value of jpeg is out of range"),
     ],
@@ -180,6 +180,17 @@ def test_data_that_state_no_quality_are_of_the_first() -> None:
     np.testing.assert_array_equal(views[:, 0], crops.images[data.table[:, 0]].transpose(0, 3, 1, 2))
     expected = draw("c40", np.random.default_rng(0)).apply(crops.images[data.table[0, 0]])
     np.testing.assert_array_equal(views[0, 2], expected.transpose(2, 0, 1))
+
+
+def test_one_quality_that_is_not_stored_is_made_from_raw() -> None:
+    for stored in ("", "raw"):
+        crops, manifest = crops_of(rows_of("a", 0, (stored,)))
+        data = PairedCrops(crops, manifest, recipe(), ("c40",), augmented=False)
+        expected = draw("c40", np.random.default_rng(0)).apply(crops.images[data.table[1, 0]])
+        np.testing.assert_array_equal(grey(data[Draw(0, 1, 1)].inputs)[0, 0], expected.transpose(2, 0, 1))
+    crops, manifest = crops_of(rows_of("a", 0, ("c23",)))
+    with pytest.raises(DataError, match="quality 'c40': neither it nor raw is stored; known: c23"):
+        PairedCrops(crops, manifest, recipe(), ("c40",), augmented=False)
 
 
 def test_two_views_are_the_first_and_another_one_from_draw_to_draw(stored: tuple[CropSet, Manifest]) -> None:

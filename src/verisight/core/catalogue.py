@@ -85,6 +85,16 @@ ENTRIES: tuple[Entry, ...] = (
         capabilities=("train", "eval", "scan"),
     ),
     Entry(
+        id="deepfake/add",
+        kind="method",
+        target="verisight.tasks.deepfake.add:ADD",
+        summary="a student of compressed faces distils a teacher of clean ones, by ADD's two attentions or by others",
+        task="deepfake",
+        paper="Le, Woo, AAAI 2022, arXiv 2112.03553 (ADD)",
+        modality=("image", "video"),
+        capabilities=("train", "eval", "scan"),
+    ),
+    Entry(
         id="plain",
         kind="rule",
         target="verisight.optim.plain:Plain",

@@ -32,9 +32,9 @@ class PairedCrops(Samples):
     """One frame at Q qualities as a batch of one row: inputs (1, Q, 3, S, S).
 
     qualities : of each view, in order. A value of the manifest's column `quality` takes the stored crop; anything else
-        is made on the fly from the stored crop of the first quality, by `quality.draw`: "jpeg:40", "c40",
-        "jpeg:30..90 blur:1". What is drawn is the same whenever the draw is. Data that state no quality are of the
-        first one.
+        is made on the fly by `quality.draw`: "jpeg:40", "c40", "jpeg:30..90 blur:1"; from the stored crop of the first
+        quality, or of `raw` where the first is not stored either. What is drawn is the same whenever the draw is. Data
+        that state no quality are raw.
     augmented : with one set of random numbers for all views, so that their square, mirroring and colours are equal;
         false gives every crop as it is, in every epoch.
     two : only the first view and one other, another one from draw to draw.
@@ -58,16 +58,16 @@ class PairedCrops(Samples):
         two: bool = False,
     ) -> None:
         self.crops, self.recipe, self.augmented, self.two = crops, recipe, augmented, two
-        stored = sorted(set(manifest.column("quality")[crops.row]))
-        first = next(iter(qualities), "")
-        if stored == [""] and first:
-            stored, base = [first], [""] * len(qualities)
-        else:
-            base = [name if name in stored else first for name in qualities]
-        if not qualities or first not in stored:
-            raise DataError(f"quality '{first}'", "the first one must be stored", nearest(first, stored))
-        self.specs = ["" if name in stored else _checked(name, stored) for name in qualities]
-        self.table = paired_rows(crops, manifest, base)
+        found = sorted(set(manifest.column("quality")[crops.row]))
+        stored = {"raw": "", "": ""} if found == [""] else {name: name for name in found}  # as asked for -> as stated
+        if not qualities:
+            raise DataError("qualities", "not one is named", "for instance: [raw, c23, c40]")
+        first = qualities[0]
+        source = first if first in stored else "raw"
+        if source not in stored:
+            raise DataError(f"quality '{first}'", "neither it nor raw is stored", nearest(first, list(stored)))
+        self.specs = ["" if name in stored else _checked(name, list(stored)) for name in qualities]
+        self.table = paired_rows(crops, manifest, [stored.get(name, stored[source]) for name in qualities])
         self.row = crops.row[self.table[:, 0]]
         self.apart = numbered(manifest.column("group"))[self.row]
         self.label = manifest.column("label")[self.row]

@@ -44,13 +44,15 @@ class Method(lightning.LightningModule, ABC):
 
     A subclass sets `Config`, `task` and `positive`, builds its networks in `__init__(config)`, and writes `losses`
     and `scores`. One that trains on something else than single crops (pseudo-fakes, pairs of qualities) also writes
-    `training_data`. The engine calls `optimise_with` before training.
+    `training_data`. One with parts that scoring does not need (a teacher, a head for a loss) names them in
+    `training_only`. The engine calls `optimise_with` before training.
     """
 
     Config: ClassVar[type[MethodConfig]]
     task: ClassVar[str]
     positive: ClassVar[str]
     config: Any  # the settings it was built from, of type Config
+    training_only: ClassVar[tuple[str, ...]] = ()  # beginnings of the names of tensors that no checkpoint holds
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,8 +74,9 @@ class Method(lightning.LightningModule, ABC):
     def scoring_network(cls, card: Card, tensors: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
         """The network of a checkpoint: (N, 3, S, S) float32 -> (N,) logits. Nothing is initialised from elsewhere."""
         block = dict(card.recipe["method"])
-        if "init" in cls.Config.model_fields:
-            block["init"] = "random"
+        for name, nothing in (("init", "random"), ("teacher", "")):
+            if name in cls.Config.model_fields:
+                block[name] = nothing
         method = cls.from_block(block, card.name)
         state = {name: torch.from_numpy(np.asarray(t, np.float32)) for name, t in tensors.items()}
         aside = {name.removeprefix(ASIDE): state.pop(name) for name in list(state) if name.startswith(ASIDE)}

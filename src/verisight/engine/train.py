@@ -119,11 +119,13 @@ def update_rule(block: dict[str, Any]) -> UpdateRule:
 
 
 def rounded(module: torch.nn.Module) -> dict[str, Any]:
-    """What a checkpoint holds of a module: matrices and filters in float16, the rest in float32.
+    """What a checkpoint holds of a module: matrices and filters in float16, the rest in float32; of a method, nothing
+    that is for training only.
 
     Everything that scores is loaded from this file, so the rounding is the same everywhere.
     """
-    state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    aside: tuple[str, ...] = getattr(module, "training_only", ())
+    state = {name: tensor.cpu() for name, tensor in module.state_dict().items() if not name.startswith(aside or " ")}
     return {
         name: np.ascontiguousarray(t.half().numpy() if t.ndim > 1 else t.float().numpy()) for name, t in state.items()
     }

@@ -31,11 +31,35 @@ def tapped(network: torch.nn.Module, names: Sequence[str], inputs: Tensor) -> tu
     ------
     RecipeError : a name that is neither a place nor a module of the network.
     """
-    modules = {name: module_of(network, name) for name in names if name != POOLED}
-    with _listening(network, modules) as seen:
+    with listening(network, [name for name in names if name != POOLED]) as seen:
         features: Tensor = network(inputs)
     seen[POOLED] = features
     return features, {name: seen[name] for name in names}
+
+
+@contextmanager
+def listening(network: torch.nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """What the taps see of the latest forward, as long as the block lasts; whoever runs it.
+
+    Raises
+    ------
+    RecipeError : as `tapped`.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_: torch.nn.Module, __: Any, output: Any) -> None:
+            seen[name] = output
+
+        return hook
+
+    modules = {name: network.get_submodule(module_of(network, name)) for name in names}
+    hooks = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def module_of(network: torch.nn.Module, name: str) -> str:
@@ -67,22 +91,3 @@ def _places(network: torch.nn.Module) -> dict[str, str]:
     if len(modules) > len(STAGES):
         named["stem"] = modules[-len(STAGES) - 1]
     return named
-
-
-@contextmanager
-def _listening(network: torch.nn.Module, modules: dict[str, str]) -> Iterator[dict[str, Tensor]]:
-    """What the modules give, by the name of the tap, as long as the block lasts."""
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        def hook(_: torch.nn.Module, __: Any, output: Any) -> None:
-            seen[name] = output
-
-        return hook
-
-    hooks = [network.get_submodule(module).register_forward_hook(keep(name)) for name, module in modules.items()]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
