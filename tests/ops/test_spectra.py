@@ -17,6 +17,7 @@ def test_the_fourier_transform(norm: str, factor: float) -> None:
     found = fft2(X, norm)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, np.fft.fft2(X.numpy(), norm=norm), atol=1e-13)
     assert float(found.abs().square().sum()) == pytest.approx(factor * float(X.square().sum()), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda x: fft2(x, norm), X[0, 0].clone().requires_grad_())  # type: ignore[arg-type]
 
 
 def test_the_cosine_transform() -> None:

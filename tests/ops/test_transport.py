@@ -61,6 +61,15 @@ def test_sliced_distance_and_gradient_against_an_independent_library() -> None:
         torch.testing.assert_close(*(torch.autograd.grad(value, x)[0] for value in (ours, theirs)))
 
 
+def test_samples_of_unlike_number_against_an_independent_library() -> None:
+    ot: Any = pytest.importorskip("ot")
+    x, y = normal(12, 3).requires_grad_(), normal(8, 3, seed=1)
+    theta = directions(3, 10, torch.Generator().manual_seed(2), dtype=F64)
+    theirs, ours = ot.sliced_wasserstein_distance(x, y, projections=theta.T, p=2) ** 2, sliced_wasserstein(x, y, theta)
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-12)
+    torch.testing.assert_close(*(torch.autograd.grad(value, x)[0] for value in (ours, theirs)))
+
+
 def test_masses_against_an_independent_library() -> None:
     ot: Any = pytest.importorskip("ot")
     m = torch.rand(2, 9, generator=torch.Generator().manual_seed(0), dtype=F64)
@@ -69,6 +78,28 @@ def test_masses_against_an_independent_library() -> None:
     assert float(shifted_mass(m[:1], m[1:], at)) == pytest.approx(float(expected), rel=1e-12)
     apart = float((m[0] - m[1]).abs().sum())
     assert float(shifted_mass(m[:1], m[1:], at)) <= float(at.max() - at.min()) / 2 * apart + 1e-12
+
+
+def test_masses_on_several_lines_cost_their_mean_and_autograd_one_tensor() -> None:
+    m = torch.rand(2, 3, 9, generator=torch.Generator().manual_seed(0), dtype=F64)
+    m, lines = m / m.sum(dim=2, keepdim=True), normal(5, 9)
+    each = torch.stack([shifted_mass(m[0], m[1], line) for line in lines])
+    torch.testing.assert_close(shifted_mass(m[0], m[1], lines), each.mean(dim=0))
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):  # type: ignore[func-returns-value]
+        shifted_mass(m[0].clone().requires_grad_(), m[1], lines)
+    assert [x.shape for x in kept] == [(3, 9)]
+
+
+def test_gradients_of_masses_are_those_of_the_area_between_cumulative_sums() -> None:
+    """Also where the two do not weigh the same, as of a dead map."""
+    m, at = torch.rand(2, 3, 9, generator=torch.Generator().manual_seed(0), dtype=F64), normal(9)
+    m_s, order = m[0].clone().requires_grad_(), at.argsort()
+    area = ((m_s - m[1])[:, order].cumsum(dim=1)[:, :-1].abs() * at[order].diff()).sum(dim=1)
+    ours = shifted_mass(m_s, m[1], at)
+    torch.testing.assert_close(ours, area)
+    torch.testing.assert_close(*(torch.autograd.grad(value.sum(), m_s)[0] for value in (ours, area)))
+    assert torch.autograd.gradcheck(lambda m_s: shifted_mass(m_s, m[1], at), m_s)
 
 
 def test_gaussians_have_a_closed_form() -> None:
@@ -86,6 +117,14 @@ def test_gaussians_have_a_closed_form() -> None:
 def test_gradients_agree_with_differences(p: float, m: int) -> None:
     x, y = normal(2, 5).requires_grad_(), normal(2, m, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x, y: wasserstein_1d(x, y, p), (x, y))
+    assert torch.autograd.gradgradcheck(lambda x, y: wasserstein_1d(x, y, p), (x, y))  # as a gradient penalty asks for
+
+
+@pytest.mark.parametrize("m", [5, 4])
+def test_one_sample_against_many(m: int) -> None:
+    many, one = normal(3, 5), normal(1, m, seed=1).requires_grad_()
+    torch.testing.assert_close(wasserstein_1d(many, one, 2), wasserstein_1d(many, one.expand(3, m), 2))
+    assert torch.autograd.gradcheck(lambda y: wasserstein_1d(many, y, 2), one)
 
 
 def test_directions_are_unit_vectors_that_repeat_under_a_seed() -> None:
@@ -100,4 +139,13 @@ def test_precisions(dtype: torch.dtype) -> None:
     value = wasserstein_1d(x, y, 2).sum()
     (g,) = torch.autograd.grad(value, x)
     assert value.dtype == g.dtype == dtype
-    assert float(value.detach()) == pytest.approx(float(wasserstein_1d(x.double(), y.double(), 2).sum()), rel=0.05)
+    exact = float(wasserstein_1d(x.detach().double(), y.double(), 2).sum())
+    assert float(value.detach()) == pytest.approx(exact, rel=0.05)
+
+
+def test_autocast_is_not_obeyed() -> None:
+    x, y, theta = normal(16, 64).float(), normal(16, 64, seed=1).float(), directions(64, 20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = sliced_wasserstein(x, y, theta)
+    assert inside.equal(sliced_wasserstein(x, y, theta))
+    assert sliced_wasserstein(x.bfloat16(), y.bfloat16(), theta).dtype == torch.float32

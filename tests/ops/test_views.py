@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from verisight.core.errors import RecipeError
 from verisight.ops.views import (
     Partners,
-    along_memory,
     attention,
+    between,
     bins,
     contrastive,
+    cuts,
     grid,
     masses,
     multi_view,
@@ -74,7 +76,6 @@ def test_true_transport_along_four_views() -> None:
 
 def test_true_transport_of_a_cube_against_an_independent_library() -> None:
     ot: Any = pytest.importorskip("ot")
-    s = 2.0 ** torch.arange(8, dtype=F64).div(1).reshape(1, 2, 2, 2)
     m = (torch.arange(1, 9, dtype=F64) ** 2 / 204)[None]
     s = m.sqrt().reshape(1, 2, 2, 2)
     t = torch.ones_like(s)
@@ -109,8 +110,10 @@ def test_in_the_released_code_every_axis_is_the_same_view(intervals: int, expect
 
 def test_in_the_released_code_a_view_from_behind_sees_the_front() -> None:
     m, at = torch.tensor([[0.5, 0.5, 0, 0]], dtype=F64), grid(4, 1, 1, unit=False)
-    assert along_memory(m, at @ AXES[0], 4).tolist() == [[1, 0, 0]]
-    assert along_memory(m, at @ AXES[0], 2).tolist() == [[1]] == along_memory(m, -at @ AXES[0], 2).tolist()
+    reached = m.cumsum(dim=1)
+    assert between(reached, cuts(at @ AXES[0], 4)).tolist() == [[1, 0, 0]]
+    for view in (AXES[0], -AXES[0]):
+        assert between(reached, cuts(at @ view, 2)).tolist() == [[1]]
     assert attention(m, bins(at @ AXES[0], 4), 4).tolist() == [[0.5, 0.5, 0, 0]]
     assert attention(m, bins(at @ AXES[0], 2), 2).tolist() == [[1, 0]]
     assert attention(m, bins(-at @ AXES[0], 2), 2).tolist() == [[0, 1]]
@@ -169,6 +172,41 @@ def test_maps_of_unlike_shape_are_nearly_one_where_both_are_constant() -> None:
     assert a_s[0].tolist() == pytest.approx([0.5, 0.5])
     assert a_l[0].tolist() == pytest.approx([0.5, 0.5], abs=3e-3)
     assert transport(VIEWS, small, large, intervals=2) < 1e-3
+
+
+def test_maps_of_unlike_shape_are_for_views_alone() -> None:
+    s, t = normal(3, 4, 4, 4).requires_grad_(), normal(3, 6, 2, 2, seed=1)
+    found = multi_view(s, t, VIEWS, partners_of(torch.tensor([0, 1, 1])))
+    (g,) = torch.autograd.grad(found.loss, s)
+    assert float(found.loss.detach()) > 0
+    assert float(g.norm()) > 0
+    for form in ("repo", "ot"):
+        with pytest.raises(RecipeError, match=r"\(4, 4, 4\) and \(6, 2, 2\)"):
+            multi_view(s, t, VIEWS, form=form)
+    with pytest.raises(RecipeError, match="'views'"):
+        multi_view(s, s, VIEWS, form="view")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["views", "repo", "ot"])
+def test_memory_does_not_grow_with_the_views(form: Any) -> None:
+    """Of a batch: what all rows share, the intervals of a view, is kept once a view."""
+    s, t, pairs = normal(6, 8, 4, 4).requires_grad_(), normal(6, 8, 4, 4), partners_of(torch.arange(6) % 2)
+
+    def large(K: int) -> int:
+        kept: set[int] = set()
+
+        def keep(x: Tensor) -> Tensor:
+            if x.numel() > s.numel() // 2:
+                kept.add(x.untyped_storage().data_ptr())
+            held.append(x)  # else a later tensor may take its place
+            return x
+
+        held: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            multi_view(s, t, normal(K, 3), pairs, form=form)
+        return len(kept)
+
+    assert large(12) == large(1) <= 4
 
 
 # --- contrastive part ---
@@ -242,3 +280,9 @@ def test_half_precision_is_left() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = multi_view(s, t, VIEWS)
     assert found.loss.dtype == torch.float32
+
+
+def test_masses_of_a_large_map_keep_their_digits_in_single_precision() -> None:
+    """Else rows of slightly unlike weight would pass for transport where student and teacher are close."""
+    m = masses(normal(4, 512, 16, 16).float())
+    assert float((m.double().sum(dim=1) - 1).abs().max()) < 5e-7

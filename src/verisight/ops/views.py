@@ -19,12 +19,13 @@ each map and blind to the sign of activations.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from verisight.core.errors import RecipeError, nearest
 from verisight.ops.transport import shifted_mass
 
 Form = Literal["views", "repo", "ot"]
@@ -72,42 +73,59 @@ def multi_view(
         alone: channels of a group may then change places.
 
     Maps of unlike shape can be compared by `views` only.
+
+    Raises
+    ------
+    RecipeError : no such form, or one that maps of these shapes do not have.
     """
+    _check(form, student, teacher)
     G = intervals or max(2, math.gcd(student.shape[1], teacher.shape[1]) // 2)
     with torch.autocast(student.device.type, enabled=False):
         m_s, m_t = masses(student), masses(teacher.detach())
-        p_s, p_t = (grid(*x.shape[1:], unit=unit).to(x.device) for x in (student, teacher))
         if groups > 1:
             theta = normalize(theta * theta.new_tensor([0.0, 1.0, 1.0]), dim=1)
-        transport, contrast, active = [], [], []
-        for view in theta.to(p_s):
-            if form == "ot":
-                transport.append(shifted_mass(m_s, m_t, p_s @ view).mean())
-                continue
-            if form == "repo":
-                a_s, a_t = (along_memory(m, at @ view, G) for m, at in ((m_s, p_s), (m_t, p_t)))
-            else:
-                a_s, a_t = (
-                    attention(m, _grouped(bins(at @ view, G), G, x.shape[1], groups), G * groups)
-                    for m, at, x in ((m_s, p_s, student), (m_t, p_t, teacher))
-                )
-            transport.append(_apart(a_s, a_t, p).mean())
-            if partners is not None and eta > 0:
-                both = [contrastive(u, v, partners, p=p, margin=margin) for u, v in ((a_s, a_t), (a_t, a_s))]
-                contrast.append(both[0][0] + both[1][0])
-                active.append((both[0][1] + both[1][1]) / 2)
-    zero = m_s.sum() * 0
-    moved = torch.stack(transport).mean()
-    con = torch.stack(contrast).mean() if contrast else zero
-    share = torch.stack(active).mean() if active else zero.detach()
-    skipped = form != "ot" and eta > 0 and partners is None
-    return MultiView(gamma * moved + eta * con, moved, con, share, skipped)
+        p_s = _along(theta, student, unit)
+        p_t = p_s if teacher.shape[1:] == student.shape[1:] else _along(theta, teacher, unit)
+        zero = m_s.sum() * 0
+        if form == "ot":
+            moved = shifted_mass(m_s, m_t, p_s).mean()
+            return MultiView(gamma * moved, moved, zero, zero.detach(), False)
+        if form == "repo":
+            ends = [cuts(at, G) for at in p_s]
+            a_s, a_t = ([between(reached, at) for at in ends] for reached in (m_s.cumsum(dim=1), m_t.cumsum(dim=1)))
+        else:
+            of_s = [_grouped(bins(at, G), G, student.shape[1], groups) for at in p_s]
+            of_t = of_s if p_t is p_s else [_grouped(bins(at, G), G, teacher.shape[1], groups) for at in p_t]
+            a_s, a_t = ([attention(m, of, G * groups) for of in each] for m, each in ((m_s, of_s), (m_t, of_t)))
+        moved = torch.stack([_apart(u, v, p).mean() for u, v in zip(a_s, a_t, strict=True)]).mean()
+        if partners is None or eta == 0:
+            return MultiView(gamma * moved, moved, zero, zero.detach(), eta != 0)
+        both_ways = zip(a_s + a_t, a_t + a_s, strict=True)
+        each = [contrastive(u, v, partners, p=p, margin=margin) for u, v in both_ways]
+        con = 2 * torch.stack([value for value, _ in each]).mean()
+        share = torch.stack([active for _, active in each]).mean()
+    return MultiView(gamma * moved + eta * con, moved, con, share, False)
+
+
+def _check(form: Form, student: Tensor, teacher: Tensor) -> None:
+    if form not in get_args(Form):
+        raise RecipeError(f"form '{form}'", "no form of this name", nearest(form, get_args(Form)))
+    of_s, of_t = tuple(student.shape[1:]), tuple(teacher.shape[1:])
+    if form != "views" and of_s != of_t:
+        raise RecipeError(f"form '{form}'", f"student and teacher maps are {of_s} and {of_t}", "use 'views'")
+
+
+def _along(theta: Tensor, x: Tensor, unit: bool) -> Tensor:
+    """(K, N) float64: how far each position of a map lies along each view."""
+    at = grid(*x.shape[1:], unit=unit).to(x.device)
+    return torch.stack([at @ view for view in theta.to(at)])  # one by one: a view is what it is whatever K
 
 
 def masses(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, N), at least float32; sums to 1 a row, to 0 where all is 0."""
-    flat = x.flatten(1)
-    return normalize(flat.to(torch.promote_types(flat.dtype, torch.float32)), dim=1, eps=1e-12).square()
+    energy = x.flatten(1).to(torch.promote_types(x.dtype, torch.float32)).square()
+    # a sum keeps more digits than a norm, which adds up one by one: rows come to 1 within 1e-7 and not 2e-6
+    return energy / energy.sum(dim=1, keepdim=True).clamp(min=1e-24)
 
 
 def grid(C: int, H: int, W: int, *, unit: bool = True) -> Tensor:
@@ -129,14 +147,17 @@ def attention(m: Tensor, of: Tensor, G: int) -> Tensor:
     return m.new_zeros(len(m), G).index_add(1, of, m)
 
 
-def along_memory(m: Tensor, positions: Tensor, G: int) -> Tensor:
-    """(B, G - 1): the released code's vector. The cuts are where the intervals end among the *sorted* positions, the
-    masses are added up in the order of memory, the element at a cut counts before it, and the last interval is lost."""
+def cuts(positions: Tensor, G: int) -> Tensor:
+    """(N,) -> (G - 1,) int64: where, among the *sorted* positions, each interval but the last ends."""
     low, high = positions.aminmax()
     edges = low + (high - low) * torch.arange(1, G, dtype=positions.dtype, device=positions.device) / G
-    at = torch.searchsorted(positions.sort().values, edges).clamp(max=len(positions) - 1)
-    reached = m.cumsum(dim=1)[:, at]
-    return torch.diff(reached, dim=1, prepend=reached.new_zeros(len(m), 1))
+    return torch.searchsorted(positions.sort().values, edges).clamp(max=len(positions) - 1)
+
+
+def between(reached: Tensor, cuts: Tensor) -> Tensor:
+    """(B, N) masses added up in the order of *memory* -> (B, G - 1): the released code's vector. The element at a cut
+    counts before it, and the last interval is lost."""
+    return torch.diff(reached[:, cuts], dim=1, prepend=reached.new_zeros(len(reached), 1))
 
 
 def contrastive(
