@@ -299,7 +299,7 @@ def test_rows_of_all_processes_are_compared(agreement: str) -> None:
     """The clause of two ranks holds for losses that compare rows with each other."""
     from verisight.testing.method import two_ranks_equal_one_process
 
-    two_ranks_equal_one_process(MethodCase(QAD, {**SMALL, "agreement": agreement, "alpha": 1.0, "standardise": False}))
+    two_ranks_equal_one_process(MethodCase(QAD, {**SMALL, "agreement": agreement, "alpha": 1.0, "standardise": True}))
 
 
 def test_the_example_of_the_docstring_runs() -> None:

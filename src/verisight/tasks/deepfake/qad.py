@@ -197,7 +197,7 @@ class QAD(Method):
         sign = -1 if of in MEASURES else 1
         terms = [w * self._over_pairs(list(self._compared(taps[name], label))) for name, w in self.weights.items()]
         total: Tensor = sign * alpha * torch.stack(terms).sum()
-        return total
+        return total.to(logits.dtype)
 
     def _over_pairs(self, values: list[Tensor]) -> Tensor:
         together: Tensor = torch.stack(values)
@@ -236,14 +236,14 @@ class QAD(Method):
         return K[:n, :n].mean() + K[n:, n:].mean() - 2 * K[:n, n:].mean()
 
     def _labels(self, taps: dict[str, Tensor], label: Tensor) -> Tensor:
-        L = linear_kernel(torch.nn.functional.one_hot(label, 2).to(next(iter(taps.values())).dtype))
+        L = linear_kernel(torch.nn.functional.one_hot(label, 2).float())
         measure = MEASURES[self.config.agreement]
         terms = [
             w * torch.stack([measure(self._gram(view), L) for view in taps[name]]).mean()
             for name, w in self.weights.items()
         ]
         total: Tensor = -self.config.label_weight * torch.stack(terms).sum()
-        return total
+        return total.to(next(iter(taps.values())).dtype)
 
     @torch.no_grad()
     def _alignment(self, taps: dict[str, Tensor]) -> Tensor:
