@@ -105,3 +105,26 @@ def test_the_settings_reach_the_optimiser(
     assert (filters["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
     assert all(p.ndim > 1 for p in filters["params"])
     assert all(p.ndim <= 1 for p in rest["params"])
+
+
+def test_one_cycle_is_that_of_the_papers() -> None:
+    """3,200 steps at a peak of 2e-4: from lr / 25 up within 5 %, down to lr / 250,000; the momentum the other way."""
+    from types import SimpleNamespace
+
+    from verisight.tasks.deepfake.erm import ERM
+
+    method = ERM(ERM.Config(backbone="test_resnet", init="random"))
+    method.optimise_with(method.rule, OptimiserSpec(name="adam", lr=2e-4, warmup=0.05, fall="one-cycle"))
+    method._trainer = SimpleNamespace(estimated_stepping_batches=3200)  # type: ignore[assignment]
+    made = method.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    assert type(optimizer) is torch.optim.Adam
+    rate, beta = [], []
+    for _ in range(3200):
+        rate.append(optimizer.param_groups[0]["lr"])
+        beta.append(optimizer.param_groups[0]["betas"][0])
+        optimizer.step()
+        schedule.step() if len(rate) < 3200 else None
+    assert (rate[0], max(rate), rate[-1]) == pytest.approx((8e-6, 2e-4, 8e-10))
+    assert rate.index(max(rate)) == 159
+    assert (beta[0], beta[159], beta[-1]) == pytest.approx((0.95, 0.85, 0.95))

@@ -78,24 +78,26 @@ class AugmentSpec(Value):
 class OptimiserSpec(Value):
     """An optimiser and the course of its learning rate: a linear rise, a stretch at the peak, a fall to zero.
 
+    name : `adam` adds the decay to the gradient, `adamw` takes it off the weights.
     lr : peak learning rate.
     momentum : of sgd.
     weight_decay : on matrices and filters, not on biases and normalisation.
     warmup : share of all steps that the rise takes.
     hold : share of all steps after which the fall begins, if that is later than the end of the rise.
-    fall : `cosine` or `linear`.
+    fall : `cosine` or `linear`; or `one-cycle`, torch's schedule of that name: half-cosines from lr / 25 up, within the
+        share `warmup`, and down to lr / 250,000, the momentum going the other way. It has no `hold`.
     """
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 3e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     hold: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    fall: Literal["cosine", "linear"] = "cosine"
+    fall: Literal["cosine", "linear", "one-cycle"] = "cosine"
 
     def factor(self, step: int, total: int) -> float:
-        """Share of the peak at a step 0 .. total - 1."""
+        """Share of the peak at a step 0 .. total - 1, of a course other than `one-cycle`."""
         warm = max(1, round(total * self.warmup))
         if step < warm:
             return (step + 1) / warm

@@ -163,13 +163,17 @@ class Method(lightning.LightningModule, ABC):
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = (
-            torch.optim.AdamW(groups, lr=spec.lr)
-            if spec.name == "adamw"
-            else torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
+        optimizer: torch.optim.Optimizer = (
+            torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
+            if spec.name == "sgd"
+            else {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name](groups, lr=spec.lr)
         )
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: spec.factor(step, total))
+        schedule: torch.optim.lr_scheduler.LRScheduler = (
+            torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.lr, total_steps=total, pct_start=spec.warmup)
+            if spec.fall == "one-cycle"
+            else torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: spec.factor(step, total))
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -132,9 +132,11 @@ def rounded(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def card_of(method: Method, recipe: Recipe, fit: Manifest, select: Manifest) -> Card:
-    """The card before calibration. The path of the data is cut to its last part: it is nobody's business."""
+    """The card before calibration. Paths of data and teacher are cut to their last part: they are nobody's business."""
     plain = recipe.model_dump(mode="json")
     plain["method"] = {"id": recipe.method["id"], **method.config.model_dump(mode="json")}
+    if plain["method"].get("teacher"):
+        plain["method"]["teacher"] = Path(plain["method"]["teacher"]).name
     plain["data"]["path"] = Path(recipe.data.path).name
     return Card(
         name=recipe.name,

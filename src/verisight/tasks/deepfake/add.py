@@ -92,7 +92,7 @@ class ADD(Method):
         if teacher is None:
             raise RecipeError("method.init=teacher", "no teacher is named", "set method.teacher")
         try:
-            self.features.load_state_dict(teacher.features.state_dict())  # type: ignore[operator, union-attr]
+            self.features.load_state_dict(teacher.features.state_dict())  # type: ignore[union-attr]
         except RuntimeError as error:
             raise RecipeError("method.init=teacher", "teacher and student are of unlike architecture") from error
 
