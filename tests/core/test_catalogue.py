@@ -71,7 +71,7 @@ def test_entries_of_a_kind_keep_the_order_of_the_table() -> None:
     [
         ("deepfake/emr", None, "did you mean 'deepfake/erm'"),
         ("foldr", "layout", "did you mean 'folder'"),
-        ("deepfake/erm", "rule", "known: plain"),  # right name, wrong kind
+        ("deepfake/erm", "rule", "known: awp, plain"),  # right name, wrong kind
         ("", "layout", "known: celebdf-v1, celebdf-v2"),
     ],
 )
