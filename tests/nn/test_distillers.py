@@ -93,6 +93,10 @@ def test_names_and_settings_that_are_not_known() -> None:
         distiller("fitnets", seen(0), seen(1), ITEMS)
     with pytest.raises(RecipeError, match=r"distil 'kd'.*temperature"):
         distiller("kd", seen(0), seen(1), ITEMS, settings={"temperature": 3})
+    with pytest.raises(RecipeError, match=r"distil 'mv': no setting 'margn'; did you mean 'margin'"):
+        of("mv", margn=1)
+    with pytest.raises(RecipeError, match=r"distil 'fr': no setting 'partners'"):
+        of("fr", partners=1)
     with pytest.raises(RecipeError, match="2 weights for 4 taps"):
         of("fr", layers=(1, 1))
     with pytest.raises(RecipeError, match="every weight is 0"):

@@ -10,7 +10,8 @@ USUAL_WEIGHT: they are for other data and other schedules, and to be tuned on a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ class FrequencyAttention(Distiller):
         **how: Any,
     ) -> None:
         super().__init__(student, teacher, items, seed)
-        self.layers, self.how = _layers(layers, student), how
+        self.layers, self.how = _layers(layers, student), _known(distill.frequency_attention, how)
         for w, S, T in zip(self.layers, student.maps, teacher.maps, strict=True):
             if w and S.shape[1:] != T.shape[1:]:
                 raise RecipeError("fr", f"student and teacher maps are {tuple(S.shape[1:])} and {tuple(T.shape[1:])}")
@@ -108,7 +109,8 @@ class MultiViewAttention(Distiller):
         **how: Any,
     ) -> None:
         super().__init__(student, teacher, items, seed)
-        self.layers, self.views, self.redraw, self.how, self.seed = _layers(layers, student), views, redraw, how, seed
+        self.layers, self.how = _layers(layers, student), _known(multi_view, how)
+        self.views, self.redraw, self.seed = views, redraw, seed
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def forward(self, student: Seen, teacher: Seen, label: Tensor, index: Tensor) -> Tensor:
@@ -289,6 +291,15 @@ class CRD(Distiller):
                     moved = self.MOMENTUM * memory[side][index] + (1 - self.MOMENTUM) * e[side].detach()
                     memory[side, index] = normalize(moved, dim=1).to(memory.dtype)
         return sides[0] + sides[1]
+
+
+def _known(loss: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that the loss takes by name; others are refused before training, as Python refuses them."""
+    taken = [name for name, each in signature(loss).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    for name in settings:
+        if name not in taken:
+            raise TypeError(f"no setting '{name}'; {nearest(name, taken)}")
+    return settings
 
 
 def _layers(weights: tuple[float, ...], seen: Seen) -> tuple[float, ...]:
