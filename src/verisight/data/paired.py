@@ -24,6 +24,7 @@ from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 from verisight.data.quality import Picture
 from verisight.data.quality import draw as draw_chain
+from verisight.data.registration import require_registered
 
 _Key = tuple[int, str, str, str]  # label, generator, video, pair
 
@@ -44,7 +45,8 @@ class PairedCrops(Samples):
 
     Raises
     ------
-    DataError : a quality that is neither stored nor an operation; a video that has other frames at one quality.
+    DataError : a quality that is neither stored nor an operation; a video that has other frames at one quality; crops
+        of two qualities that do not show the same, pixel by pixel.
     """
 
     def __init__(
@@ -68,11 +70,22 @@ class PairedCrops(Samples):
             raise DataError(f"quality '{first}'", "neither it nor raw is stored", nearest(first, list(stored)))
         self.specs = ["" if name in stored else _checked(name, list(stored)) for name in qualities]
         self.table = paired_rows(crops, manifest, [stored.get(name, stored[source]) for name in qualities])
+        self._require_registered(qualities)
         self.row = crops.row[self.table[:, 0]]
         self.apart = numbered(manifest.column("group"))[self.row]
         self.label = manifest.column("label")[self.row]
         self.domain = numbered(manifest.domain())[self.row]
         self.weights = row_weights(self.label, recipe.data.balance, manifest, self.row)
+
+    def _require_registered(self, qualities: Sequence[str]) -> None:
+        """Stored crops of every quality against those of the first, on runs of neighbouring frames here and there."""
+        starts = np.unique(np.linspace(0, max(0, len(self.table) - 4), 16).astype(int))
+        rows = np.unique(np.concatenate([np.arange(s, min(s + 4, len(self.table))) for s in starts]))
+        for nth in range(1, self.table.shape[1]):
+            if (self.table[:, nth] == self.table[:, 0]).all():
+                continue  # made on the fly from the same crop
+            first, second = ([np.asarray(self.crops.images[i]) for i in self.table[rows, k]] for k in (0, nth))
+            require_registered(first, second, f"qualities '{qualities[0]}' and '{qualities[nth]}'")
 
     def __getitem__(self, draw: Draw) -> Batch:
         seed = (self.recipe.seed, draw.epoch, draw.nth)
