@@ -144,11 +144,12 @@ class QAD(Method):
             taps = {name: self._together(tap) for name, tap in taps.items()}
             few = taps[next(iter(taps))].shape[1] < self._fewest()
             zero = logits.sum() * 0
-            parts["agreement"] = zero if few or head_only else self._agreement(taps, by_quality, label)
+            grams = {name: [self._gram(view) for view in tap] for name, tap in taps.items() if self._by_gram}
+            parts["agreement"] = zero if few or head_only else self._agreement(taps, grams, by_quality, label)
             if self.config.label_weight:
-                parts["labels"] = zero if few or head_only else self._labels(taps, label)
+                parts["labels"] = zero if few or head_only else self._labels(grams, label).to(zero.dtype)
             aside["skipped"] = torch.full_like(zero, float(few)).detach()
-            aside["cka_u"] = self._alignment(taps).detach()
+            aside["cka_u"] = self._alignment(taps, grams).to(zero.dtype)
         return Losses(parts, aside=aside, rows=n)
 
     def _views(self, inputs: Tensor) -> Tensor:
@@ -168,6 +169,8 @@ class QAD(Method):
             tap = torch.nn.functional.adaptive_avg_pool2d(tap, side)
         elif tap.ndim == 3 and self.config.tap_reduce != "flatten":
             tap = tap.mean(dim=1)
+        if tap.ndim == 4 and tap.is_contiguous(memory_format=torch.channels_last):
+            tap = tap.permute(0, 2, 3, 1)  # no measure knows the order of features, and this one needs no copy
         return tap.flatten(1)
 
     def _together(self, tap: Tensor) -> Tensor:
@@ -188,14 +191,23 @@ class QAD(Method):
         every = list(combinations(range(q), 2))
         return [pair for pair in every if pair[0] == 0] if self.config.pairs == "star" else every
 
-    def _agreement(self, taps: dict[str, Tensor], logits: Tensor, label: Tensor) -> Tensor:
+    @property
+    def _by_gram(self) -> bool:
+        return self.config.agreement in MEASURES
+
+    def _agreement(
+        self, taps: dict[str, Tensor], grams: dict[str, list[Tensor]], logits: Tensor, label: Tensor
+    ) -> Tensor:
         """-alpha of a dependence, or +alpha of a distance."""
         of, alpha = self.config.agreement, self.config.alpha
         if of == "logits":
             apart = self._over_pairs([_symmetric_kl(logits[a], logits[b]) for a, b in self._pairs(len(logits))])
             return apart.mul(alpha)
-        sign = -1 if of in MEASURES else 1
-        terms = [w * self._over_pairs(list(self._compared(taps[name], label))) for name, w in self.weights.items()]
+        sign = -1 if self._by_gram else 1
+        terms = [
+            w * self._over_pairs(list(self._compared(taps[name], grams.get(name, []), label)))
+            for name, w in self.weights.items()
+        ]
         total: Tensor = sign * alpha * torch.stack(terms).sum()
         return total.to(logits.dtype)
 
@@ -203,13 +215,11 @@ class QAD(Method):
         together: Tensor = torch.stack(values)
         return together.mean() if self.config.pair_reduce == "mean" else together.sum()
 
-    def _compared(self, tap: Tensor, label: Tensor) -> Iterator[Tensor]:
-        """A value for each pair of qualities of a tap (Q, n, d)."""
+    def _compared(self, tap: Tensor, grams: list[Tensor], label: Tensor) -> Iterator[Tensor]:
+        """A value for each pair of qualities of a tap (Q, n, d). grams : of its views, for a measure of dependence."""
         of, pairs = self.config.agreement, self._pairs(len(tap))
-        if of in MEASURES:
-            grams = [self._gram(view) for view in tap]
-            for a, b in pairs:
-                yield self._dependence(grams[a], grams[b], label)
+        if grams:
+            yield from (self._dependence(grams[a], grams[b], label) for a, b in pairs)
         elif of == "l2":
             yield from ((tap[a] - tap[b]).square().mean() for a, b in pairs)
         elif of == "cosine":
@@ -235,23 +245,21 @@ class QAD(Method):
         n, K = len(a), self._gram(torch.cat([a, b]))
         return K[:n, :n].mean() + K[n:, n:].mean() - 2 * K[:n, n:].mean()
 
-    def _labels(self, taps: dict[str, Tensor], label: Tensor) -> Tensor:
+    def _labels(self, grams: dict[str, list[Tensor]], label: Tensor) -> Tensor:
         L = linear_kernel(torch.nn.functional.one_hot(label, 2).float())
         measure = MEASURES[self.config.agreement]
-        terms = [
-            w * torch.stack([measure(self._gram(view), L) for view in taps[name]]).mean()
-            for name, w in self.weights.items()
-        ]
+        terms = [w * torch.stack([measure(K, L) for K in grams[name]]).mean() for name, w in self.weights.items()]
         total: Tensor = -self.config.label_weight * torch.stack(terms).sum()
-        return total.to(next(iter(taps.values())).dtype)
+        return total
 
     @torch.no_grad()
-    def _alignment(self, taps: dict[str, Tensor]) -> Tensor:
+    def _alignment(self, taps: dict[str, Tensor], grams: dict[str, list[Tensor]]) -> Tensor:
         """cka_u of the first and the last quality at the last tap: what says, at any width, whether they agree."""
-        tap = taps[list(taps)[-1]].detach()
-        if tap.shape[1] < SMALLEST["cka_u"]:
-            return torch.zeros((), device=tap.device)
-        return MEASURES["cka_u"](gaussian_kernel(tap[0], "median"), gaussian_kernel(tap[-1], "median")).float()
+        last = list(taps)[-1]
+        if taps[last].shape[1] < SMALLEST["cka_u"]:
+            return torch.zeros((), device=taps[last].device)
+        known = grams.get(last) or [self._gram(view) for view in taps[last]]
+        return MEASURES["cka_u"](known[0], known[-1])
 
     def _distilled(self, logits: Tensor) -> Tensor:
         """T^2 KL(softmax(s_first / T) || softmax(s_q / T)), the mean over the other qualities; 0 of one quality."""
