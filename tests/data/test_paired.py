@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from verisight.core.errors import DataError
+from verisight.core.errors import DataError, RecipeError
 from verisight.core.preprocess import Preprocess
 from verisight.core.recipe import AugmentSpec, DataSpec, Recipe
 from verisight.data.batch import concatenate
@@ -218,3 +218,21 @@ def test_frames_of_one_group_are_kept_apart(stored: tuple[CropSet, Manifest]) ->
     paired = PairedCrops(*stored, recipe(), QUALITIES, augmented=False)
     group = stored[1].column("group")[paired.row]
     assert len(set(zip(group, paired.apart.tolist(), strict=True))) == 2
+
+
+def test_a_pseudo_fake_is_the_same_one_at_every_quality() -> None:
+    """All fakes are replaced by reals with traces of up-sampling: the second view is the first one, compressed."""
+    crops, manifest = crops_of(rows_of("a", 0, ("",)) + rows_of("b", 1, ("",)))
+    only = AugmentSpec(crop=0, flip=False, colour=0, quality="", upsample=1.0)
+    data = PairedCrops(crops, manifest, recipe(only), ("raw", "c40"), augmented=True)
+    fake = int(np.flatnonzero(data.label == 1)[0])
+    first, second = grey(data[Draw(0, 5, fake)].inputs)[0].transpose(0, 2, 3, 1).astype(np.uint8)
+    assert not any(np.array_equal(first, image) for image in crops.images)
+    np.testing.assert_array_equal(second, draw("c40", np.random.default_rng(0)).apply(first))
+    real = int(np.flatnonzero(data.label == 0)[0])
+    assert any(np.array_equal(grey(data[Draw(0, 5, real)].inputs)[0, 0].transpose(1, 2, 0), i) for i in crops.images)
+
+
+def test_pseudo_fakes_and_stored_qualities_do_not_go_together(stored: tuple[CropSet, Manifest]) -> None:
+    with pytest.raises(RecipeError, match="several qualities are stored"):
+        PairedCrops(*stored, recipe(AugmentSpec(upsample=1.0)), QUALITIES, augmented=True)

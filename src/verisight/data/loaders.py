@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from verisight.core.errors import DataError, RecipeError
-from verisight.core.recipe import Recipe
+from verisight.core.recipe import AugmentSpec, Recipe
 from verisight.data.artefacts import upsampled
 from verisight.data.augment import augment
 from verisight.data.batch import Batch, concatenate
@@ -55,6 +55,32 @@ class Samples(Dataset[Batch], ABC):
         """A batch of a few rows; equal for equal draws."""
 
 
+class PseudoFakes:
+    """What stands in for some of the drawn crops, as `augment.self_blend` and `augment.upsample` say."""
+
+    def __init__(self, crops: CropSet, label: NDArray[np.int64], spec: AugmentSpec) -> None:
+        self.crops, self.label, self.spec = crops, label, spec
+        self.reals = np.flatnonzero(label == 0)
+        self.blendable = np.flatnonzero((label == 0) & np.isfinite(crops.landmarks).all(axis=(1, 2)))
+
+    def __call__(self, i: int, picture: Picture, rng: np.random.Generator) -> Picture:
+        """The picture, or what stands in for it.
+
+        A share of the fakes becomes a self-blended real, and another one a real with up-sampling traces. Half of the
+        self-blends have their *background* changed, so as many reals are changed as a whole: else a tint alone would
+        mean fake.
+        """
+        spec, chance = self.spec, rng.random()
+        if chance < spec.self_blend and len(self.blendable):
+            if self.label[i] == 1:
+                real = int(rng.choice(self.blendable))
+                return SelfBlend().pair(np.asarray(self.crops.images[real]), self.crops.landmarks[real], rng)[0]
+            return change(picture, rng) if rng.random() < 0.5 else picture
+        if self.label[i] == 1 and spec.self_blend <= chance < spec.self_blend + spec.upsample:
+            return upsampled(np.asarray(self.crops.images[int(rng.choice(self.reals))]), rng)
+        return picture
+
+
 class Crops(Samples):
     """Crops as batches of one row.
 
@@ -64,8 +90,7 @@ class Crops(Samples):
     def __init__(self, crops: CropSet, manifest: Manifest, recipe: Recipe, *, augmented: bool) -> None:
         self.crops, self.recipe, self.augmented = crops, recipe, augmented
         self.label = manifest.column("label")[crops.row]
-        self.reals = np.flatnonzero(self.label == 0)
-        self.blendable = np.flatnonzero((self.label == 0) & np.isfinite(crops.landmarks).all(axis=(1, 2)))
+        self.pseudo = PseudoFakes(crops, self.label, recipe.augment)
         self.domain = numbered(manifest.domain())[crops.row]
         self.weights = row_weights(self.label, recipe.data.balance, manifest, crops.row)
 
@@ -74,30 +99,13 @@ class Crops(Samples):
         picture = np.asarray(self.crops.images[i])
         if self.augmented:
             rng = np.random.default_rng((self.recipe.seed, draw.epoch, draw.nth))
-            picture = augment(self._pseudo(i, picture, rng), self.recipe.augment, rng)
+            picture = augment(self.pseudo(i, picture, rng), self.recipe.augment, rng)
         return Batch(
             inputs=torch.from_numpy(normalise(picture[None], self.recipe.preprocess)),
             label=torch.tensor([self.label[i]]),
             domain=torch.tensor([self.domain[i]]),
             index=torch.tensor([self.crops.row[i]]),
         )
-
-    def _pseudo(self, i: int, picture: Picture, rng: np.random.Generator) -> Picture:
-        """The picture, or what stands in for it.
-
-        A share of the fakes becomes a self-blended real, and another one a real with up-sampling traces. Half of the
-        self-blends have their *background* changed, so as many reals are changed as a whole: else a tint alone would
-        mean fake.
-        """
-        spec, chance = self.recipe.augment, rng.random()
-        if chance < spec.self_blend and len(self.blendable):
-            if self.label[i] == 1:
-                real = int(rng.choice(self.blendable))
-                return SelfBlend().pair(np.asarray(self.crops.images[real]), self.crops.landmarks[real], rng)[0]
-            return change(picture, rng) if rng.random() < 0.5 else picture
-        if self.label[i] == 1 and spec.self_blend <= chance < spec.self_blend + spec.upsample:
-            return upsampled(np.asarray(self.crops.images[int(rng.choice(self.reals))]), rng)
-        return picture
 
 
 def numbered(names: NDArray[Any]) -> NDArray[np.int64]:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from verisight.core.errors import DataError, nearest
+from verisight.core.errors import DataError, RecipeError, nearest
 from verisight.core.recipe import Recipe
 from verisight.data.augment import augment
 from verisight.data.batch import Batch
 from verisight.data.crops import CropSet
-from verisight.data.loaders import Draw, Samples, numbered, row_weights
+from verisight.data.loaders import Draw, PseudoFakes, Samples, numbered, row_weights
 from verisight.data.manifest import Manifest
 from verisight.data.preprocess import normalise
 from verisight.data.quality import Picture
@@ -38,6 +38,7 @@ class PairedCrops(Samples):
         that state no quality are raw.
     augmented : with one set of random numbers for all views, so that their square, mirroring and colours are equal;
         false gives every crop as it is, in every epoch.
+        `augment.self_blend` and `upsample` put pseudo-fakes in place of fakes, at every quality the same one.
     two : only the first view and one other, another one from draw to draw.
 
     `index` and `domain` are those of the first quality. An item is one frame, not one crop; no two frames of one group
@@ -71,6 +72,10 @@ class PairedCrops(Samples):
         self.specs = ["" if name in stored else _checked(name, list(stored)) for name in qualities]
         self.table = paired_rows(crops, manifest, [stored.get(name, stored[source]) for name in qualities])
         self._require_registered(qualities)
+        self.pseudo = PseudoFakes(crops, manifest.column("label")[crops.row], recipe.augment)
+        if recipe.augment.self_blend + recipe.augment.upsample > 0 and not all(self.specs[1:]):
+            reason = "pseudo-fakes are made of one crop, and several qualities are stored"
+            raise RecipeError("augment.self_blend", reason, "name qualities that are made on the fly, such as h264:40")
         self.row = crops.row[self.table[:, 0]]
         self.apart = numbered(manifest.column("group"))[self.row]
         self.label = manifest.column("label")[self.row]
@@ -93,8 +98,13 @@ class PairedCrops(Samples):
         chosen: Sequence[int] = range(len(self.specs))
         if self.two and len(self.specs) > 2:
             chosen = [0, int(np.random.default_rng((*seed, len(self.specs))).integers(1, len(self.specs)))]
+        base = int(self.table[draw.item, 0])
+        first = np.asarray(self.crops.images[base])
+        if self.augmented:
+            first = self.pseudo(base, first, np.random.default_rng((*seed, len(self.specs) + 1)))
         for nth in chosen:
-            view, spec = np.asarray(self.crops.images[self.table[draw.item, nth]]), self.specs[nth]
+            crop, spec = int(self.table[draw.item, nth]), self.specs[nth]
+            view = first if crop == base else np.asarray(self.crops.images[crop])
             if spec:
                 view = draw_chain(spec, np.random.default_rng((*seed, nth))).apply(view)
             if self.augmented:  # the same numbers for every view
